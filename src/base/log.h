@@ -1,0 +1,44 @@
+// Where the daemon tells its administrator what happens: syslog, or standard error.
+//
+// Thread-safe, immutable after construction. A line is never cut. Bytes that a client chose must be
+// escaped (base/escape.h) before they come here.
+#ifndef KEYSTONE_BASE_LOG_H_
+#define KEYSTONE_BASE_LOG_H_
+
+#include <syslog.h>
+
+namespace keystone {
+
+// syslog's own numbers, which are also what systemd expects as <N>.
+enum class Priority : int {
+  kCritical = LOG_CRIT,
+  kError = LOG_ERR,
+  kWarning = LOG_WARNING,
+  kNotice = LOG_NOTICE,
+  kInfo = LOG_INFO,
+  kDebug = LOG_DEBUG,
+};
+
+class Log {
+ public:
+  enum class Sink {
+    kSyslog,         // openlog(3) has been called
+    kStderr,         // "keystoned: message"
+    kStderrJournal,  // "<N>message", as systemd's journal reads it
+  };
+
+  // Lines less important than `threshold` are not written.
+  Log(Sink sink, Priority threshold) : sink_(sink), threshold_(threshold) {}
+
+  bool Enabled(Priority priority) const { return priority <= threshold_; }
+  void Write(Priority priority, const char* format, ...) const
+      __attribute__((format(printf, 3, 4)));
+
+ private:
+  const Sink sink_;
+  const Priority threshold_;
+};
+
+}  // namespace keystone
+
+#endif  // KEYSTONE_BASE_LOG_H_

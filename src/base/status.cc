@@ -1,0 +1,70 @@
+#include "base/status.h"
+
+#include <sysexits.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace keystone {
+
+namespace {
+
+Code CodeOf(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return Code::kNoSpace;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return Code::kPermission;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case EAGAIN:
+      return Code::kSystem;
+    default:
+      return Code::kIo;
+  }
+}
+
+}  // namespace
+
+Status Status::FromErrno(std::string_view operation, std::string_view object, int error) {
+  std::string message(operation);
+  message.append(" ").append(object).append(": ").append(std::strerror(error));
+  return {CodeOf(error), std::move(message)};
+}
+
+int ExitCode(Code code) {
+  switch (code) {
+    case Code::kOk:
+      return EX_OK;
+    case Code::kUsage:
+      return EX_USAGE;
+    case Code::kCorrupt:
+      return EX_DATAERR;
+    case Code::kRunning:
+      return EX_UNAVAILABLE;
+    case Code::kCantCreate:
+      return EX_CANTCREAT;
+    case Code::kIo:
+    case Code::kNoSpace:
+    case Code::kReadOnly:
+      return EX_IOERR;
+    case Code::kPermission:
+      return EX_NOPERM;
+    case Code::kConfig:
+      return EX_CONFIG;
+    case Code::kNotFound:
+    case Code::kInvalid:
+    case Code::kBusy:
+    case Code::kCancelled:
+    case Code::kSystem:
+      return EX_OSERR;
+  }
+  return EX_OSERR;
+}
+
+}  // namespace keystone

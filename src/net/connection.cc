@@ -1,0 +1,295 @@
+#include "net/connection.h"
+
+#include <config.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "net/listener.h"
+
+namespace keystone {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr size_t kSmallInput = 16 * 1024;  // on the stack
+constexpr size_t kBigInput = 64 * 1024;    // the heap's first size
+constexpr size_t kMostPerRecv = 256 * 1024;
+constexpr size_t kKeptReplies = 4 * 1024;  // what an idle connection may hold on to
+constexpr milliseconds kLinger{1000};
+constexpr milliseconds kLingerStep{10};
+
+int PollTimeout(Clock::duration left) {
+  const auto ms = std::chrono::ceil<milliseconds>(left).count();
+  return static_cast<int>(std::clamp<int64_t>(ms, 0, 24 * 3600 * 1000));
+}
+
+// What has been received and not been used yet: in an array, which lives on the thread's stack,
+// while that suffices, on the heap while a big request is unfinished.
+class Input {
+ public:
+  // Room for the next recv.
+  std::span<char> Room() {
+    if (capacity_ - size_ < capacity_ / 4) Grow();
+    return {data() + size_, std::min(capacity_ - size_, kMostPerRecv)};
+  }
+  void Added(size_t bytes) { size_ += bytes; }
+
+  std::string_view bytes() const { return {big_ ? big_.get() : small_.data(), size_}; }
+
+  // Keeps only the last `rest` bytes.
+  void Keep(size_t rest) {
+    const char* const from = data() + size_ - rest;
+    size_ = rest;
+    if (big_ && rest <= small_.size() / 2) {
+      std::memcpy(small_.data(), from, rest);
+      big_.reset();
+      capacity_ = small_.size();
+    } else if (from != data()) {
+      std::memmove(data(), from, rest);
+    }
+  }
+
+ private:
+  char* data() { return big_ ? big_.get() : small_.data(); }
+
+  void Grow() {
+    const size_t capacity = std::max(2 * capacity_, kBigInput);
+    auto bigger = std::make_unique_for_overwrite<char[]>(capacity);
+    std::memcpy(bigger.get(), data(), size_);
+    big_ = std::move(bigger);
+    capacity_ = capacity;
+  }
+
+  size_t size_ = 0;
+  size_t capacity_ = kSmallInput;
+  std::unique_ptr<char[]> big_;
+  std::array<char, kSmallInput> small_;  // not initialised: pages never touched cost nothing
+};
+
+class Connection final : private SessionHost {
+ public:
+  Connection(const ConnectionContext& context, const Registry::Membership& membership)
+      : context_(context),
+        fd_(membership.fd()),
+        counters_(membership.counters()),
+        session_(context.store, &context.limits, this, membership.counters()) {}
+
+  void Run() {
+    SetTimeouts();
+    while (Receive()) {
+      if (!Answer()) return;
+      if (session_.closing() || context_.draining) break;
+    }
+    if (session_.closing() || context_.draining) Linger();
+  }
+
+ private:
+  std::vector<std::string> StatsLines() override { return context_.stats_lines(); }
+  void OnHttpRequest(std::string_view first_line) override {
+    context_.on_http_request(PeerName(fd_), first_line);
+  }
+
+  void SetTimeouts();
+  bool Receive();
+  ssize_t ReceiveOnce(std::span<char> room);
+  bool WaitForRest();
+  bool Answer();
+  bool SendReplies();
+  void NoteRest(size_t used);
+  void Linger();
+  bool EverythingArrived() const;
+
+  const ConnectionContext& context_;
+  const int fd_;
+  Counters* const counters_;
+  std::optional<Clock::time_point> deadline_;  // of an unfinished request
+  std::string replies_;
+  Session session_;
+  Input input_;
+};
+
+void SetSocketTimeout(int fd, int option, milliseconds timeout) {
+  if (timeout.count() == 0) return;
+  const timeval value{.tv_sec = timeout.count() / 1000, .tv_usec = timeout.count() % 1000 * 1000};
+  (void)::setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value));
+}
+
+void Connection::SetTimeouts() {
+  SetSocketTimeout(fd_, SO_RCVTIMEO, context_.idle_timeout);
+  SetSocketTimeout(fd_, SO_SNDTIMEO, context_.write_timeout);
+}
+
+// False where nothing comes any more: end of file, a timeout, or a broken connection.
+bool Connection::Receive() {
+  const std::span<char> room = input_.Room();
+  const ssize_t size = ReceiveOnce(room);
+  if (size <= 0) return false;
+  input_.Added(static_cast<size_t>(size));
+  counters_->bytes_read.Add(static_cast<uint64_t>(size));
+  return true;
+}
+
+// The wait for the rest of a request is bounded by poll, but only where the rest isn't there yet.
+ssize_t Connection::ReceiveOnce(std::span<char> room) {
+  for (;;) {
+    const int flags = deadline_ ? MSG_DONTWAIT : 0;
+    const ssize_t size = ::recv(fd_, room.data(), room.size(), flags);
+    if (size >= 0) return size;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN || !deadline_ || !WaitForRest()) return -1;
+  }
+}
+
+// False once the unfinished request has had its time.
+bool Connection::WaitForRest() {
+  Clock::duration left = *deadline_ - Clock::now();
+  if (context_.idle_timeout.count() > 0) {
+    left = std::min<Clock::duration>(left, context_.idle_timeout);
+  }
+  pollfd readable{.fd = fd_, .events = POLLIN, .revents = 0};
+  const int ready = ::poll(&readable, 1, PollTimeout(left));
+  return ready > 0 || (ready < 0 && errno == EINTR);
+}
+
+// Executes all that is there and sends the replies. False where the peer doesn't take them.
+bool Connection::Answer() {
+  const std::string_view input = input_.bytes();
+  size_t used = 0;
+  do {
+    used += session_.Consume(input.substr(used), &replies_);
+    if (!SendReplies()) return false;
+  } while (session_.has_more() && !session_.closing());
+  NoteRest(used);
+  return true;
+}
+
+bool Connection::SendReplies() {
+  std::string_view left = replies_;
+  while (!left.empty()) {
+    const ssize_t sent = ::send(fd_, left.data(), left.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent <= 0) return false;
+    left.remove_prefix(static_cast<size_t>(sent));
+  }
+  counters_->bytes_written.Add(replies_.size());
+  if (replies_.capacity() > kKeptReplies) {
+    std::string().swap(replies_);
+  } else {
+    replies_.clear();
+  }
+  return true;
+}
+
+// The clock of an unfinished request starts with its first byte.
+void Connection::NoteRest(size_t used) {
+  const size_t rest = input_.bytes().size() - used;
+  input_.Keep(rest);
+  if (rest == 0) {
+    deadline_.reset();
+  } else if (context_.request_timeout.count() > 0 && (used > 0 || !deadline_)) {
+    deadline_ = Clock::now() + context_.request_timeout;
+  }
+}
+
+// Closing a socket with unread input resets it, and a reset destroys the replies on their way: so
+// first the input is thrown away until the peer has closed too. Not for long, it may never do so.
+void Connection::Linger() {
+  const auto deadline = Clock::now() + kLinger;
+  // In a drain the reading side is shut down; were both, the next byte to come would reset.
+  if (!context_.draining) ::shutdown(fd_, SHUT_WR);
+  input_.Keep(0);
+  const std::span<char> room = input_.Room();
+  while (Clock::now() < deadline) {
+    const ssize_t size = ::recv(fd_, room.data(), room.size(), MSG_DONTWAIT);
+    if (size > 0 || (size < 0 && errno == EINTR)) continue;
+    if (size < 0 && errno != EAGAIN) return;
+    if (size == 0 && (!context_.draining || EverythingArrived())) return;
+    // After the end of file POLLIN is there for good: what may come is a hang-up, or time goes by.
+    pollfd event{.fd = fd_, .events = static_cast<int16_t>(size == 0 ? 0 : POLLIN), .revents = 0};
+    const int ready =
+        ::poll(&event, 1, PollTimeout(size == 0 ? kLingerStep : deadline - Clock::now()));
+    if (ready > 0 && size == 0) return;
+  }
+}
+
+// Whether the peer's system has acknowledged all that was sent.
+bool Connection::EverythingArrived() const {
+  int unsent = 0;
+  return ::ioctl(fd_, TIOCOUTQ, &unsent) != 0 || unsent == 0;
+}
+
+// What a new thread is given, and owns.
+struct Start {
+  const ConnectionContext& context;
+  Registry::Membership membership;
+};
+
+// The objects of the connection go before the membership: see the header.
+void Serve(const Start& start) {
+  try {
+    Connection(start.context, start.membership).Run();
+  } catch (const std::exception& error) {
+    start.context.log->Write(Priority::kError, "connection of %s closed: %s",
+                             PeerName(start.membership.fd()).c_str(), error.what());
+  }
+}
+
+void* ThreadMain(void* argument) {
+  const std::unique_ptr<Start> start(static_cast<Start*>(argument));
+  sigset_t all;  // signals are the main thread's
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  Serve(*start);
+  return nullptr;
+}
+
+class ThreadAttributes {
+ public:
+  ThreadAttributes() {
+    pthread_attr_init(&attributes_);
+    pthread_attr_setdetachstate(&attributes_, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes_, size_t{CONNECTION_STACK_KIB} * 1024);
+  }
+  ThreadAttributes(const ThreadAttributes&) = delete;
+  ThreadAttributes& operator=(const ThreadAttributes&) = delete;
+  ~ThreadAttributes() { pthread_attr_destroy(&attributes_); }
+
+  const pthread_attr_t* get() const { return &attributes_; }
+
+ private:
+  pthread_attr_t attributes_;
+};
+
+}  // namespace
+
+Status StartConnection(const ConnectionContext& context, Registry::Membership* membership) {
+  std::unique_ptr<Start> start(new Start{context, std::move(*membership)});
+  const ThreadAttributes attributes;
+  pthread_t thread;
+  const int error = pthread_create(&thread, attributes.get(), ThreadMain, start.get());
+  if (error != 0) {
+    *membership = std::move(start->membership);
+    return Status::FromErrno("start a thread for", PeerName(membership->fd()), error);
+  }
+  (void)start.release();  // the thread's now
+  return Status::Ok();
+}
+
+}  // namespace keystone

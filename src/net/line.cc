@@ -1,0 +1,299 @@
+#include "net/line.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+#include "base/base64.h"
+#include "base/escape.h"
+#include "net/session.h"
+
+namespace keystone {
+namespace {
+
+constexpr std::string_view kBase64Mark = "base64:";
+
+// A longer one is no option negotiation: no need to search a whole line's worth of it for its end.
+constexpr size_t kMaxSubnegotiation = 512;
+constexpr char kTelnetSe = '\xf0';
+constexpr char kTelnetSb = '\xfa';
+constexpr char kTelnetWill = '\xfb';  // then WONT, DO, DONT
+constexpr char kTelnetDont = '\xfe';
+
+// The bytes that a line can't carry in some place: DEL and all below `below` but `exempt`.
+struct Unprintable {
+  unsigned char below;
+  unsigned char exempt;
+
+  unsigned char Holds(char c) const {
+    const auto byte = static_cast<unsigned char>(c);
+    return static_cast<unsigned char>(((byte < below) & (byte != exempt)) | (byte == 0x7f));
+  }
+};
+constexpr Unprintable kNotInKeys{.below = 0x21, .exempt = 0xff};
+constexpr Unprintable kNotInValues{.below = 0x20, .exempt = '\t'};
+
+// Blocks of a constant size are what compilers turn into vector instructions.
+bool HoldsAny(std::string_view bytes, Unprintable unprintable) {
+  constexpr size_t kBlock = 16;
+  while (bytes.size() >= kBlock) {
+    unsigned char held = 0;
+    for (size_t i = 0; i < kBlock; ++i) held |= unprintable.Holds(bytes[i]);
+    if (held != 0) return true;
+    bytes.remove_prefix(kBlock);
+  }
+  return std::any_of(bytes.begin(), bytes.end(), [&](char c) { return unprintable.Holds(c) != 0; });
+}
+
+void AppendText(std::string_view bytes, Unprintable unprintable, std::string* out) {
+  if (bytes.starts_with(kBase64Mark) || HoldsAny(bytes, unprintable)) {
+    out->append(kBase64Mark);
+    AppendBase64(bytes, out);
+  } else {
+    out->append(bytes);
+  }
+}
+
+Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
+
+Status WrongUsage(const Command& command) {
+  return Invalid("usage: " + std::string(command.usage));
+}
+
+Status ControlByte() {
+  return Invalid("control byte in a command or key: send the key as base64:");
+}
+
+Status CheckSize(std::string_view what, size_t size, size_t limit) {
+  if (size <= limit) return Status::Ok();
+  return Invalid(std::string(what) + " too long: " + std::to_string(size) +
+                 " bytes, the limit is " + std::to_string(limit));
+}
+
+// Puts decoded bytes in place of a "base64:" form; other text stays as it is.
+Status Decode(std::string_view what, DecodedBytes* decoded, std::string_view* text) {
+  if (!text->starts_with(kBase64Mark)) return Status::Ok();
+  std::optional<std::string> bytes = DecodeBase64(text->substr(kBase64Mark.size()));
+  if (!bytes) {
+    return Invalid("bad base64 in the " + std::string(what) +
+                   ": it takes the standard alphabet, padded with =");
+  }
+  *text = decoded->emplace_back(std::move(*bytes));
+  return Status::Ok();
+}
+
+Status ParseKey(std::string_view what, std::string_view text, const Limits& limits,
+                DecodedBytes* decoded, std::string_view* key) {
+  *key = text;
+  if (Status status = Decode(what, decoded, key); !status.ok()) return status;
+  if (Status status = CheckSize(what, key->size(), limits.max_key_size); !status.ok()) {
+    return status;
+  }
+  const bool raw = !text.starts_with(kBase64Mark);
+  return raw && HoldsAny(text, kNotInKeys) ? ControlByte() : Status::Ok();
+}
+
+Status ParseValue(std::string_view text, const Limits& limits, DecodedBytes* decoded,
+                  std::string_view* value) {
+  *value = text;
+  if (Status status = Decode("value", decoded, value); !status.ok()) return status;
+  return CheckSize("value", value->size(), limits.max_value_size);
+}
+
+template <class Number>
+bool ParseNumber(std::string_view text, Number* number) {
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, *number);
+  return error == std::errc() && stop == end;
+}
+
+// "cursor [count [prefix]]": the line's key is the cursor, its value the rest.
+Status ParseScan(const Line& line, const Limits& limits, DecodedBytes* decoded, Request* request) {
+  if (!line.has_key) return WrongUsage(*line.command);
+  if (!ParseNumber(line.key, &request->cursor)) {
+    return Invalid("bad cursor '" + Escape(line.key) +
+                   "': start with 0, go on with the one of the last reply");
+  }
+  if (!line.has_value) return Status::Ok();
+  const size_t space = line.value.find(' ');
+  const bool in_range = ParseNumber(line.value.substr(0, space), &request->count) &&
+                        request->count >= 1 && request->count <= kMaxScanCount;
+  if (!in_range) return Invalid("bad count: it must be 1 to " + std::to_string(kMaxScanCount));
+  if (space == line.value.npos) return Status::Ok();
+  const std::string_view prefix = line.value.substr(space + 1);
+  if (prefix.find(' ') != prefix.npos) return WrongUsage(*line.command);
+  return ParseKey("prefix", prefix, limits, decoded, &request->prefix);
+}
+
+Status ParseKeyed(const Line& line, const Limits& limits, DecodedBytes* decoded, Request* request) {
+  const bool wants_value = line.command->arguments == Command::Arguments::kKeyAndValue;
+  if (!line.has_key || line.has_value != wants_value) return WrongUsage(*line.command);
+  Status status = ParseKey("key", line.key, limits, decoded, &request->key);
+  if (!status.ok()) return status;
+  if (request->key.empty()) return Invalid("empty key: a key has 1 byte or more");
+  if (!wants_value) return Status::Ok();
+  return ParseValue(line.value, limits, decoded, &request->value);
+}
+
+// Size of the option sequence that `input` begins with; 0 where its end is still to come.
+size_t TelnetSequenceSize(std::string_view input) {
+  if (input.size() < 2) return 0;
+  if (input[1] >= kTelnetWill && input[1] <= kTelnetDont) return input.size() < 3 ? 0 : 3;
+  if (input[1] != kTelnetSb) return 2;
+  constexpr char kEnd[] = {kTelnetIac, kTelnetSe};
+  const size_t end = input.substr(0, kMaxSubnegotiation).find(std::string_view(kEnd, 2), 2);
+  if (end != input.npos) return end + 2;
+  return input.size() < kMaxSubnegotiation ? 0 : 2;
+}
+
+void AppendNumber(uint64_t number, std::string* out) {
+  char digits[20];
+  const auto [end, error] = std::to_chars(digits, digits + sizeof digits, number);
+  out->append(digits, end);
+}
+
+void AppendOk(std::string_view text, std::string* out) { out->append("OK ").append(text) += '\n'; }
+
+void AppendOk(uint64_t number, std::string* out) {
+  out->append("OK ");
+  AppendNumber(number, out);
+  *out += '\n';
+}
+
+// Text of the store's may name files; whatever bytes they hold, the reply stays one line.
+void AppendReason(std::string_view text, std::string* out) {
+  for (const char c : text) {
+    if (kNotInValues.Holds(c) != 0) {
+      out->append(Escape({&c, 1}));
+    } else {
+      *out += c;
+    }
+  }
+}
+
+std::string_view Reason(const Status& status) {
+  switch (status.code()) {
+    case Code::kNoSpace:
+      return "log device full: writes are refused, reads go on";
+    case Code::kBusy:
+      return "compaction already running";
+    default:
+      return status.message();
+  }
+}
+
+void AppendKeys(const Reply& reply, std::string* out) {
+  AppendOk(reply.lines.size() + 1, out);
+  AppendNumber(reply.number, out);
+  *out += '\n';
+  for (const std::string& key : reply.lines) {
+    AppendKey(key, out);
+    *out += '\n';
+  }
+}
+
+void AppendLines(const Reply& reply, std::string* out) {
+  AppendOk(reply.lines.size(), out);
+  for (const std::string& line : reply.lines) out->append(line) += '\n';
+}
+
+}  // namespace
+
+Line SplitLine(std::string_view text) {
+  if (text.ends_with('\r')) text.remove_suffix(1);
+  Line line;
+  line.text = text;
+  const size_t first = text.find(' ');
+  line.word = text.substr(0, first);
+  line.command = FindCommand(line.word);
+  if (first == text.npos) return line;
+  line.has_key = true;
+  const size_t second = text.find(' ', first + 1);
+  line.key = text.substr(first + 1, second - first - 1);
+  if (second == text.npos) return line;
+  line.has_value = true;
+  line.value = text.substr(second + 1);
+  return line;
+}
+
+bool IsHttp(const Line& line) {
+  if (line.command == nullptr) {
+    for (const std::string_view word : {"POST", "PUT", "HEAD", "OPTIONS", "Host:"}) {
+      if (EqualsIgnoringCase(line.word, word)) return true;
+    }
+  } else if (line.command->arguments == Command::Arguments::kKeyAndValue) {
+    return false;  // a value may be any text
+  }
+  return line.text.substr(line.text.rfind(' ') + 1).starts_with("HTTP/");
+}
+
+Status ParseRequest(const Line& line, const Limits& limits, DecodedBytes* decoded,
+                    Request* request) {
+  request->command = line.command;
+  if (line.command == nullptr) {
+    if (HoldsAny(line.word, kNotInKeys)) return ControlByte();
+    return Invalid("unknown command '" + Escape(line.word) + "' (try HELP)");
+  }
+  switch (line.command->arguments) {
+    case Command::Arguments::kKey:
+    case Command::Arguments::kKeyAndValue:
+      return ParseKeyed(line, limits, decoded, request);
+    case Command::Arguments::kScan:
+      return ParseScan(line, limits, decoded, request);
+    case Command::Arguments::kNone:
+      break;
+  }
+  return line.has_key ? WrongUsage(*line.command) : Status::Ok();
+}
+
+size_t TelnetPrefixSize(std::string_view input) {
+  size_t prefix = 0;
+  while (input.substr(prefix).starts_with(kTelnetIac)) {
+    const size_t size = TelnetSequenceSize(input.substr(prefix));
+    if (size == 0) break;
+    prefix += size;
+  }
+  return prefix;
+}
+
+void AppendKey(std::string_view key, std::string* out) { AppendText(key, kNotInKeys, out); }
+
+void AppendValue(std::string_view value, std::string* out) { AppendText(value, kNotInValues, out); }
+
+void AppendStatus(const Status& status, std::string* out) {
+  switch (status.code()) {
+    case Code::kOk:
+      out->append("OK\n");
+      return;
+    case Code::kNotFound:
+      out->append("NOT_FOUND\n");
+      return;
+    default:
+      out->append("ERROR ");
+      AppendReason(Reason(status), out);
+      *out += '\n';
+  }
+}
+
+void AppendReply(const Reply& reply, std::string* out) {
+  switch (reply.kind) {
+    case Reply::Kind::kStatus:
+      return AppendStatus(reply.status, out);
+    case Reply::Kind::kValue:
+      out->append("VALUE ");
+      AppendValue(reply.found.value(), out);
+      *out += '\n';
+      return;
+    case Reply::Kind::kNumber:
+      return AppendOk(reply.number, out);
+    case Reply::Kind::kText:
+      return AppendOk(reply.text, out);
+    case Reply::Kind::kLines:
+      return AppendLines(reply, out);
+    case Reply::Kind::kKeys:
+      return AppendKeys(reply, out);
+  }
+}
+
+}  // namespace keystone

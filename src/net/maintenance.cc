@@ -1,0 +1,121 @@
+#include "net/maintenance.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace keystone {
+
+namespace {
+
+constexpr std::chrono::seconds kCheckInterval{1};
+// After an automatic compaction that failed, or that left as much stale as there was.
+constexpr std::chrono::seconds kRetryAfter{60};
+
+}  // namespace
+
+bool CompactionPays(const StoreStats& stats, const CompactionThreshold& threshold) {
+  if (threshold.stale_percent == 0 || stats.stale_bytes == 0) return false;
+  if (stats.log_bytes < threshold.min_size_bytes) return false;
+  return stats.stale_bytes * 100 >= stats.log_bytes * threshold.stale_percent;
+}
+
+Maintenance::Maintenance(Store* store, CompactionThreshold threshold, std::function<void()> on_idle)
+    : store_(store), threshold_(threshold), on_idle_(std::move(on_idle)) {}
+
+Maintenance::~Maintenance() {
+  RequestStop();
+  if (thread_.joinable()) thread_.join();
+}
+
+Status Maintenance::Start() {
+  ended_ = false;
+  try {
+    thread_ = std::thread(&Maintenance::Run, this);
+  } catch (const std::system_error& error) {
+    ended_ = true;
+    return {Code::kSystem, std::string("start the maintenance thread: ") + error.what()};
+  }
+  return Status::Ok();
+}
+
+bool Maintenance::RequestCompaction() {
+  const std::lock_guard lock(mutex_);
+  if (requested_ || running_ || stopping_) return false;
+  requested_ = true;
+  changed_.notify_one();
+  return true;
+}
+
+void Maintenance::RequestStop() {
+  const std::lock_guard lock(mutex_);
+  stopping_ = true;
+  changed_.notify_one();
+}
+
+bool Maintenance::busy() const {
+  const std::lock_guard lock(mutex_);
+  return requested_ || running_;
+}
+
+bool Maintenance::ended() const {
+  const std::lock_guard lock(mutex_);
+  return ended_;
+}
+
+void Maintenance::Run() {
+  sigset_t all;  // signals are the main thread's
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  for (;;) {
+    const Work work = WaitForWork();
+    if (work == Work::kStop) break;
+    if (work == Work::kCheck && !AutomaticIsDue()) continue;
+    Begin();
+    Compact(work);
+    Finish();
+  }
+  const std::lock_guard lock(mutex_);
+  requested_ = false;
+  ended_ = true;
+  on_idle_();
+}
+
+Maintenance::Work Maintenance::WaitForWork() {
+  const auto something = [this] { return stopping_ || requested_; };
+  std::unique_lock lock(mutex_);
+  if (threshold_.stale_percent == 0) {
+    changed_.wait(lock, something);
+  } else if (!changed_.wait_for(lock, kCheckInterval, something)) {
+    return Work::kCheck;
+  }
+  return stopping_ ? Work::kStop : Work::kAsked;
+}
+
+bool Maintenance::AutomaticIsDue() const {
+  return Clock::now() >= automatic_after_ && CompactionPays(store_->Stats(), threshold_);
+}
+
+void Maintenance::Begin() {
+  const std::lock_guard lock(mutex_);
+  requested_ = false;  // a request that came meanwhile is served by this one
+  running_ = true;
+}
+
+void Maintenance::Finish() {
+  const std::lock_guard lock(mutex_);
+  running_ = false;
+  on_idle_();
+}
+
+void Maintenance::Compact(Work work) {
+  const Status status = store_->Compact();  // what came of it is in the log
+  if (work == Work::kCheck && (!status.ok() || AutomaticIsDue())) {
+    automatic_after_ = Clock::now() + kRetryAfter;
+  }
+}
+
+}  // namespace keystone

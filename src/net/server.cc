@@ -1,0 +1,324 @@
+#include "net/server.h"
+
+#include <event2/event.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <iterator>
+#include <new>
+#include <utility>
+
+#include "base/escape.h"
+#include "net/stats.h"
+
+namespace keystone {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr rlim_t kOtherDescriptors = 64;  // segments, listeners, pipes
+constexpr milliseconds kCutGrace{1000};   // from cutting all connections to giving up on them
+
+milliseconds SteadyNow() {
+  return std::chrono::duration_cast<milliseconds>(
+      std::chrono::steady_clock::now().time_since_epoch());
+}
+
+// Takes all that the hard limit gives, and more of it where that is not enough.
+Status RaiseDescriptorLimit(size_t max_connections) {
+  rlimit limit;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return Status::FromErrno("read", "the descriptor limit", errno).As(Code::kSystem);
+  }
+  const rlim_t needed = max_connections + kOtherDescriptors;
+  const rlimit wanted{.rlim_cur = std::max(limit.rlim_max, needed),
+                      .rlim_max = std::max(limit.rlim_max, needed)};
+  if (::setrlimit(RLIMIT_NOFILE, &wanted) == 0) return Status::Ok();
+  const std::string object = "the descriptor limit of " + std::to_string(limit.rlim_max) + " to " +
+                             std::to_string(needed) + " for max-connections";
+  return Status::FromErrno("raise", object, errno).As(Code::kSystem);
+}
+
+void Call(const std::function<void()>& event) {
+  if (event) event();
+}
+
+// Never waits: a client that doesn't take one short line at once goes without.
+void Refuse(int fd, std::string_view reply) {
+  std::array<char, 16384> input;  // left unread it would turn the close into a reset
+  (void)!::recv(fd, input.data(), input.size(), MSG_DONTWAIT);
+  (void)::send(fd, reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+}  // namespace
+
+bool OnceAMinute::Now() {
+  constexpr milliseconds kMinute{60'000};
+  const int64_t now = SteadyNow().count();
+  int64_t next = next_ms_.load(std::memory_order_relaxed);
+  return now >= next &&
+         next_ms_.compare_exchange_strong(next, now + kMinute.count(), std::memory_order_relaxed);
+}
+
+Server::Server(const ServerOptions& options, const Log& log)
+    : options_(options),
+      log_(log),
+      started_(std::chrono::steady_clock::now()),
+      registry_(options.max_connections, [this] { Wake(); }) {
+  context_.log = &log;
+  context_.limits = options.limits;
+  context_.idle_timeout = options.idle_timeout;
+  context_.request_timeout = options.request_timeout;
+  context_.write_timeout = options.write_timeout;
+  context_.stats_lines = [this] { return StatsLines(); };
+  context_.on_http_request = [this](const std::string& peer, std::string_view first_line) {
+    OnHttpRequest(peer, first_line);
+  };
+}
+
+Server::~Server() = default;
+
+Result<std::unique_ptr<Server>> Server::Bind(const ServerOptions& options, const Log& log) {
+  const Status raised = RaiseDescriptorLimit(options.max_connections);
+  if (!raised.ok()) return raised;
+  std::unique_ptr<Server> server(new Server(options, log));
+  const Status bound = options.listen.empty() ? server->BindDefault() : server->BindAll();
+  if (!bound.ok()) return bound;
+  return server;
+}
+
+Status Server::BindAll() {
+  for (const Address& address : options_.listen) {
+    const Status status = BindOne(address);
+    if (!status.ok()) return status;
+  }
+  return Status::Ok();
+}
+
+Status Server::BindDefault() {
+  Address address{.kind = Address::Kind::kTcp, .host = "127.0.0.1", .port = "7878", .path = {}};
+  const Status status = BindOne(address);
+  if (!status.ok()) return status;
+  address.host = "::1";
+  const Status v6 = BindOne(address);
+  return v6.code() == Code::kConfig ? Status::Ok() : v6;  // a machine without IPv6
+}
+
+Status Server::BindOne(const Address& address) {
+  Result<Listener::List> bound = Listener::Bind(address, options_.unix_access);
+  if (!bound.ok()) return bound.status();
+  std::move(bound.value().begin(), bound.value().end(), std::back_inserter(listeners_));
+  return Status::Ok();
+}
+
+std::vector<std::string> Server::Addresses() const {
+  std::vector<std::string> names;
+  for (const auto& listener : listeners_) names.push_back(listener->name());
+  return names;
+}
+
+Status Server::Start(Store* store, int signal_fd, ServerEvents events) {
+  store_ = store;
+  context_.store = store;
+  signal_fd_ = signal_fd;
+  events_ = std::move(events);
+  const Status watching = StartEvents();
+  if (!watching.ok()) return watching;
+  const CompactionThreshold threshold{.stale_percent = options_.compact_stale_percent,
+                                      .min_size_bytes = options_.compact_min_size_bytes};
+  maintenance_ = std::make_unique<Maintenance>(store, threshold, [this] { Wake(); });
+  const Status started = maintenance_->Start();
+  return started.ok() ? StartListeners() : started;
+}
+
+Status Server::StartEvents() {
+  wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_.valid()) return Status::FromErrno("make", "an eventfd", errno);
+  base_.reset(::event_base_new());
+  if (!base_) return {Code::kSystem, "start the event loop: out of memory or descriptors"};
+  signal_event_.reset(::event_new(
+      base_.get(), signal_fd_, EV_READ | EV_PERSIST,
+      [](evutil_socket_t, short, void* self) { static_cast<Server*>(self)->OnSignals(); }, this));
+  wake_event_.reset(::event_new(
+      base_.get(), wake_.get(), EV_READ | EV_PERSIST,
+      [](evutil_socket_t, short, void* self) { static_cast<Server*>(self)->OnWake(); }, this));
+  timer_.reset(::event_new(
+      base_.get(), -1, 0,
+      [](evutil_socket_t, short, void* self) { static_cast<Server*>(self)->OnTimer(); }, this));
+  const bool watching = signal_event_ && wake_event_ && timer_ &&
+                        ::event_add(signal_event_.get(), nullptr) == 0 &&
+                        ::event_add(wake_event_.get(), nullptr) == 0;
+  return watching ? Status::Ok() : Status(Code::kSystem, "watch the signal pipe: out of memory");
+}
+
+Status Server::StartListeners() {
+  for (const auto& listener : listeners_) {
+    const Status status = listener->Start(
+        base_.get(),
+        {.on_accept = [this](Fd client) { OnAccept(std::move(client)); },
+         .on_exhausted = [this](Fd client, int error) { OnExhausted(std::move(client), error); }});
+    if (!status.ok()) return status;
+    log_.Write(Priority::kNotice, "listening on %s", listener->name().c_str());
+  }
+  return Status::Ok();
+}
+
+void Server::Run() {
+  if (::event_base_dispatch(base_.get()) != 0) {
+    log_.Write(Priority::kCritical, "the event loop failed: %s", std::strerror(errno));
+  }
+}
+
+void Server::OnAccept(Fd client) {
+  try {
+    Registry::Membership membership = registry_.Join(&client);
+    if (!membership.valid()) {
+      registry_.CountRejected();
+      return Refuse(client.get(), "ERROR too many connections\n");
+    }
+    const Status status = StartConnection(context_, &membership);
+    if (status.ok()) return;
+    registry_.CountRejected();
+    Refuse(membership.fd(), "ERROR out of threads, try again later\n");
+    if (threads_warning_.Now()) log_.Write(Priority::kWarning, "%s", status.message().c_str());
+  } catch (const std::bad_alloc&) {
+    registry_.CountRejected();  // without the memory to say why
+  }
+}
+
+void Server::OnExhausted(Fd client, int error) {
+  if (client.valid()) {
+    registry_.CountRejected();
+    Refuse(client.get(), "ERROR out of descriptors, try again later\n");
+  }
+  if (descriptors_warning_.Now()) {
+    log_.Write(Priority::kWarning, "accept: %s; trying again ten times a second",
+               std::strerror(error));
+  }
+}
+
+void Server::OnSignals() {
+  std::array<char, 64> numbers;
+  ssize_t size;
+  while ((size = ::read(signal_fd_, numbers.data(), numbers.size())) > 0) {
+    for (ssize_t i = 0; i < size; ++i) OnSignal(numbers[static_cast<size_t>(i)]);
+  }
+}
+
+void Server::OnSignal(int number) {
+  switch (number) {
+    case SIGHUP:
+      return AskForCompaction();
+    case SIGUSR1:
+      return LogStats();
+    case SIGTERM:
+    case SIGINT:
+      if (phase_ == Phase::kServing) return BeginDrain(number);
+      if (phase_ == Phase::kDraining) return Cut("a second signal");
+      return;
+    default:
+      return;
+  }
+}
+
+void Server::AskForCompaction() {
+  if (phase_ != Phase::kServing) return;
+  if (!reloading_) {
+    reloading_ = true;
+    Call(events_.on_reloading);
+  }
+  const bool folded = !maintenance_->RequestCompaction();
+  log_.Write(Priority::kInfo, folded ? "SIGHUP: a compaction is under way, this one is part of it"
+                                     : "SIGHUP: compacting");
+}
+
+void Server::LogStats() {
+  for (const std::string& line : StatsLines()) {
+    log_.Write(Priority::kNotice, "stats: %s", line.c_str());
+  }
+}
+
+// Another thread ended something: a compaction, itself, or the last connection.
+void Server::OnWake() {
+  uint64_t count;
+  (void)!::read(wake_.get(), &count, sizeof(count));  // non-blocking; only resets it
+  if (phase_ != Phase::kServing) return EndIfDrained();
+  if (reloading_ && !maintenance_->busy()) {
+    reloading_ = false;
+    Call(events_.on_reloaded);
+  }
+}
+
+void Server::BeginDrain(int signal) {
+  phase_ = Phase::kDraining;
+  log_.Write(Priority::kNotice, "stopping on %s: %llu connections to drain",
+             signal == SIGINT ? "SIGINT" : "SIGTERM",
+             static_cast<unsigned long long>(registry_.totals().current));
+  listeners_.clear();
+  Call(events_.on_stopping);
+  store_->CancelCompaction();
+  maintenance_->RequestStop();
+  context_.draining = true;
+  registry_.ShutdownReads();
+  if (options_.drain_timeout.count() > 0) ArmTimer(options_.drain_timeout);
+  EndIfDrained();
+}
+
+void Server::Cut(const char* reason) {
+  phase_ = Phase::kCutting;
+  log_.Write(Priority::kWarning, "%s cuts the drain short: %llu connections closed", reason,
+             static_cast<unsigned long long>(registry_.totals().current));
+  registry_.CutAll();
+  ArmTimer(kCutGrace);
+}
+
+void Server::OnTimer() {
+  if (phase_ == Phase::kDraining) return Cut("drain-timeout");
+  log_.Write(Priority::kError, "%llu connections%s hang in the disk: leaving without them",
+             static_cast<unsigned long long>(registry_.totals().current),
+             maintenance_->ended() ? "" : " and the maintenance thread");
+  ::event_base_loopbreak(base_.get());
+}
+
+void Server::EndIfDrained() {
+  if (!registry_.empty() || !maintenance_->ended()) return;
+  drained_ = true;
+  ::event_base_loopbreak(base_.get());
+}
+
+void Server::ArmTimer(milliseconds delay) {
+  const timeval value{.tv_sec = delay.count() / 1000, .tv_usec = delay.count() % 1000 * 1000};
+  ::event_add(timer_.get(), &value);
+}
+
+void Server::Wake() {
+  const uint64_t one = 1;
+  (void)!::write(wake_.get(), &one, sizeof(one));  // fails only where it is awake already
+}
+
+std::vector<std::string> Server::StatsLines() const {
+  const auto uptime = std::chrono::steady_clock::now() - started_;
+  Counters counters;
+  registry_.AddCounters(&counters);
+  return FormatStats({.pid = ::getpid(),
+                      .uptime_seconds = static_cast<uint64_t>(
+                          std::chrono::duration_cast<std::chrono::seconds>(uptime).count()),
+                      .connections = registry_.totals()},
+                     counters, store_->Stats());
+}
+
+void Server::OnHttpRequest(const std::string& peer, std::string_view first_line) {
+  if (!http_warning_.Now()) return;
+  log_.Write(Priority::kWarning, "%s spoke HTTP, connection closed: '%s'", peer.c_str(),
+             Escape(first_line).c_str());
+}
+
+}  // namespace keystone

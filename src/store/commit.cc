@@ -1,0 +1,347 @@
+#include "store/commit.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/escape.h"
+#include "base/file.h"
+
+namespace keystone {
+
+namespace {
+
+// Rounds stay small enough that nobody waits long for others' bytes.
+constexpr uint64_t kRoundLimit = uint64_t{4} << 20;
+
+// How often a waiter looks before it sleeps.
+constexpr int kSpins = 200;
+
+void Pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+bool HasDelete(const Batch& batch) {
+  return std::any_of(batch.operations().begin(), batch.operations().end(),
+                     [](const Operation& o) { return o.kind == Operation::Kind::kDelete; });
+}
+
+}  // namespace
+
+Commit::Commit(const Options& options, Directory* directory, SegmentSet* segments, Index* index,
+               const Log* log, uint64_t next_sequence)
+    : options_(options),
+      directory_(directory),
+      segments_(segments),
+      index_(index),
+      log_(log),
+      active_(segments->active()),
+      next_sequence_(next_sequence) {
+  appended_offset_ = synced_offset_ = active_->size();
+  // The first mark tells of what recovery has found and synced.
+  marked_offset_ = kSegmentHeaderSize;
+}
+
+Status Commit::Submit(Batch* batch) {
+  Waiter self;
+  self.batch = batch;
+  self.size = Prepare(batch);
+  if (!BecomeLeader(&self) && Await(&self) == Turn::kDone) return self.status;
+  Lead();
+  return self.status;
+}
+
+// False where somebody leads: `waiter` is in the queue then.
+bool Commit::BecomeLeader(Waiter* waiter) {
+  const std::lock_guard lock(mutex_);
+  queue_.push_back(waiter);
+  return !std::exchange(leading_, true);
+}
+
+// A round without a sync takes a few microseconds, about what it costs to put a thread to sleep and
+// to wake it again.
+Commit::Turn Commit::Await(Waiter* waiter) const {
+  const int spins = options_.sync_each_round ? 0 : kSpins;
+  for (int i = 0; i < spins; i++) {
+    const Turn turn = waiter->turn.load(std::memory_order_acquire);
+    if (turn != Turn::kWait) return turn;
+    Pause();
+  }
+  waiter->turn.wait(Turn::kWait, std::memory_order_acquire);
+  return waiter->turn.load(std::memory_order_acquire);
+}
+
+void Commit::Lead() {
+  std::unique_lock lock(mutex_);
+  TakeRound();
+  Status status = ReadOnlyError();
+  uint64_t synced_offset = synced_offset_;
+  lock.unlock();
+  if (status.ok()) status = CommitRound(&synced_offset);
+  LogRefusals(status);
+  for (Waiter* waiter : round_members_) {
+    if (!status.ok()) waiter->status = status;
+    if (!waiter->status.ok()) write_errors_ += waiter->batch->operations().size();
+  }
+  // The first is the leader itself. The others' memory may be gone once they have been told.
+  const std::vector<Waiter*> others(round_members_.begin() + 1, round_members_.end());
+  lock.lock();
+  leading_ = !queue_.empty();
+  Waiter* const next = leading_ ? queue_.front() : nullptr;
+  lock.unlock();
+  if (next != nullptr) Tell(next, Turn::kLead);
+  for (Waiter* waiter : others) Tell(waiter, Turn::kDone);
+}
+
+void Commit::Tell(Waiter* waiter, Turn turn) {
+  waiter->turn.store(turn, std::memory_order_release);
+  waiter->turn.notify_one();
+}
+
+// One line when writes begin to be refused and one when they work again, not one a write.
+void Commit::LogRefusals(const Status& status) {
+  if (status.ok() == !refusing_ || status.code() == Code::kReadOnly) return;
+  refusing_ = !status.ok();
+  if (refusing_) {
+    log_->Write(Priority::kError, "%s: writes are refused, reads go on", status.message().c_str());
+  } else {
+    log_->Write(Priority::kNotice, "writes work again");
+  }
+}
+
+// As many of the queue as fit one segment and kRoundLimit; at least the first.
+void Commit::TakeRound() {
+  const uint64_t limit = std::min(kRoundLimit, options_.segment_size_bytes - kSegmentHeaderSize);
+  uint64_t bytes = kSyncMarkSize;
+  size_t count = 0;
+  while (count < queue_.size() && (count == 0 || bytes + queue_[count]->size.bytes <= limit)) {
+    bytes += queue_[count++]->size.bytes;
+  }
+  const auto end = queue_.begin() + static_cast<ptrdiff_t>(count);
+  round_members_.assign(queue_.begin(), end);
+  queue_.erase(queue_.begin(), end);
+}
+
+Status Commit::CommitRound(uint64_t* synced_offset) {
+  BatchSize size{.bytes = kSyncMarkSize, .copied_bytes = kSyncMarkSize};
+  round_has_deletes_ = false;
+  for (const Waiter* waiter : round_members_) {
+    size.bytes += waiter->size.bytes;
+    size.copied_bytes += waiter->size.copied_bytes;
+    round_has_deletes_ = round_has_deletes_ || HasDelete(*waiter->batch);
+  }
+  if (Status status = MakeRoom(size.bytes, synced_offset); !status.ok()) return status;
+
+  const uint64_t start = active_->size();
+  round_.Start(next_sequence_, start, size.copied_bytes);
+  const bool marks = options_.sync_each_round || *synced_offset > marked_offset_;
+  if (marks) round_.AddSyncMark(*synced_offset);
+  decided_.clear();
+  for (Waiter* waiter : round_members_) {
+    waiter->status = Decide(waiter->batch);
+    if (waiter->status.ok()) round_.AddGroup(*waiter->batch);
+  }
+  if (round_.empty()) return Status::Ok();
+
+  if (Status status = active_->Append(round_.pieces(), round_.size_bytes()); !status.ok()) {
+    return status.code() == Code::kReadOnly ? BecomeReadOnly(status) : status;
+  }
+  if (Status status = SyncRound(start); !status.ok()) return status;
+  next_sequence_ = round_.next_sequence();
+  if (marks) marked_offset_ = *synced_offset;
+  Publish();
+  return Status::Ok();
+}
+
+// A segment is left when the next round would pass its size; a round bigger than that has one to
+// itself.
+Status Commit::MakeRoom(uint64_t size_bytes, uint64_t* synced_offset) {
+  const uint64_t size = active_->size();
+  if (size + size_bytes <= std::min(options_.segment_size_bytes, active_->capacity())) {
+    return Status::Ok();
+  }
+  if (size == kSegmentHeaderSize && size + size_bytes <= active_->capacity()) return Status::Ok();
+  if (Status status = Rotate(size_bytes); !status.ok()) return status;
+  *synced_offset = active_->size();
+  return Status::Ok();
+}
+
+Status Commit::Rotate(uint64_t size_bytes) {
+  if (Status status = SyncFile(active_->writer(), active_->path()); !status.ok()) return status;
+  const uint64_t capacity = std::max(options_.segment_size_bytes, kSegmentHeaderSize + size_bytes);
+  auto segment = directory_->CreateSegment(next_sequence_, capacity);
+  if (!segment.ok()) return segment.status();
+  if (Status status = Install(*segment.value()); !status.ok()) {
+    if (status.code() == Code::kReadOnly) return BecomeReadOnly(status);
+    segment.value()->Remove();
+    return status;
+  }
+  segments_->Add(segment.value());
+  const std::shared_ptr<Segment> sealed = active_;
+  Begin(std::move(segment.value()));
+  sealed->Seal();  // nobody finds its descriptor any more
+  log_->Write(Priority::kInfo, "segment %s sealed, %s begun", sealed->name().c_str(),
+              active_->name().c_str());
+  return Status::Ok();
+}
+
+// A segment is on stable storage under its name before a MANIFEST names it.
+Status Commit::Install(Segment& segment) {
+  if (Status status = segments_->CheckRoom(segment.number()); !status.ok()) return status;
+  if (Status status = segment.Finish(); !status.ok()) return status;
+  if (Status status = directory_->Sync(); !status.ok()) return status.As(Code::kReadOnly);
+  std::vector<uint64_t> numbers = directory_->manifest().segments;
+  numbers.push_back(segment.number());
+  return directory_->Commit(std::move(numbers));
+}
+
+void Commit::Begin(std::shared_ptr<Segment> active) {
+  const std::lock_guard lock(mutex_);
+  active_ = std::move(active);
+  appended_offset_ = synced_offset_ = marked_offset_ = active_->size();
+}
+
+void Commit::Adopt(std::shared_ptr<Segment> active) {
+  Begin(std::move(active));
+  const std::lock_guard lock(mutex_);
+  read_only_reason_.clear();
+}
+
+// Sets took_effect: a set always does, a delete where its key exists at this place of the log. A
+// batch that can't be decided is left out of the round.
+Status Commit::Decide(Batch* batch) {
+  decided_by_batch_.clear();
+  for (Operation& operation : batch->operations()) {
+    operation.took_effect = true;
+    const bool is_set = operation.kind == Operation::Kind::kSet;
+    if (!is_set) {
+      Status status = Exists(operation.key, &operation.took_effect);
+      if (!status.ok()) return status;
+    }
+    if (round_has_deletes_) decided_by_batch_[operation.key] = is_set;
+  }
+  for (const auto& [key, exists] : decided_by_batch_) decided_[key] = exists;
+  return Status::Ok();
+}
+
+Status Commit::Exists(std::string_view key, bool* exists) const {
+  for (const auto* decisions : {&decided_by_batch_, &decided_}) {
+    if (const auto decided = decisions->find(key); decided != decisions->end()) {
+      *exists = decided->second;
+      return Status::Ok();
+    }
+  }
+  RecordView record;
+  Status status = index_->Find(key, &record);
+  *exists = status.ok();
+  return status.code() == Code::kNotFound ? Status::Ok() : status;
+}
+
+Status Commit::SyncRound(uint64_t round_start) {
+  const uint64_t appended = active_->size();
+  Status status;
+  if (options_.sync_each_round) status = SyncFile(active_->writer(), active_->path());
+  // What is refused shall not come back with a restart; if this fails, too, that is allowed.
+  if (!status.ok()) (void)active_->CutTo(round_start);
+  const std::lock_guard lock(mutex_);
+  appended_offset_ = active_->size();
+  if (status.ok() && options_.sync_each_round) synced_offset_ = appended;
+  return status;
+}
+
+void Commit::Publish() {
+  const bool debug = log_->Enabled(Priority::kDebug);
+  for (const Round::Placed& placed : round_.placed()) {
+    const Operation& operation = *placed.operation;
+    Status status =
+        operation.kind == Operation::Kind::kSet
+            ? index_->Put(operation.key, {active_->number(), placed.offset}, placed.size_bytes)
+            : index_->Erase(operation.key);
+    // A key deleted twice in one round is gone by now.
+    if (!status.ok() && status.code() != Code::kNotFound) {
+      log_->Write(Priority::kCritical, "%s", status.message().c_str());
+    }
+    if (debug) {
+      log_->Write(Priority::kDebug, "appended '%s' to %s at offset %llu, %u bytes",
+                  Escape(operation.key).c_str(), active_->name().c_str(),
+                  static_cast<unsigned long long>(placed.offset), placed.size_bytes);
+    }
+  }
+}
+
+Status Commit::Sync() {
+  std::unique_lock lock(mutex_);
+  if (Status status = ReadOnlyError(); !status.ok()) return status;
+  const std::shared_ptr<Segment> segment = active_;
+  const std::shared_ptr<const Fd> fd = segment->writer();
+  const uint64_t appended = appended_offset_;
+  lock.unlock();
+  // A segment that was sealed meanwhile has been synced by who sealed it.
+  if (Status status = SyncFile(fd, segment->path()); !status.ok()) return status;
+  lock.lock();
+  if (active_ == segment) synced_offset_ = std::max(synced_offset_, appended);
+  return Status::Ok();
+}
+
+Status Commit::SyncDirty() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (appended_offset_ == synced_offset_ || !read_only_reason_.empty()) return Status::Ok();
+  }
+  return Sync();
+}
+
+// One at a time: the kernel reports a failed write to one sync only, and a second one beside it
+// would take that for success.
+Status Commit::SyncFile(const std::shared_ptr<const Fd>& fd, const std::string& path) {
+  const std::lock_guard sync_lock(sync_mutex_);
+  {
+    const std::lock_guard lock(mutex_);
+    if (Status status = ReadOnlyError(); !status.ok()) return status;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  Status status = SyncData(fd->get(), path);
+  const auto spent = std::chrono::steady_clock::now() - start;
+  fsyncs_.fetch_add(1, std::memory_order_relaxed);
+  fsync_last_us_.store(
+      static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(spent).count()),
+      std::memory_order_relaxed);
+  return status.ok() ? status : BecomeReadOnly(status);
+}
+
+// The kernel may have dropped what it could not write, so trying again would prove nothing.
+Status Commit::BecomeReadOnly(const Status& why) {
+  const std::lock_guard lock(mutex_);
+  if (read_only_reason_.empty()) {
+    read_only_reason_ = why.message();
+    log_->Write(Priority::kCritical,
+                "%s: the store is read-only until a compaction into new files succeeds or the "
+                "daemon is restarted",
+                why.message().c_str());
+  }
+  return ReadOnlyError();
+}
+
+Status Commit::ReadOnlyError() const {
+  if (read_only_reason_.empty()) return Status::Ok();
+  return {Code::kReadOnly, "the store is read-only since a sync failed (" + read_only_reason_ +
+                               "): compact, or restart the daemon"};
+}
+
+bool Commit::read_only() const {
+  const std::lock_guard lock(mutex_);
+  return !read_only_reason_.empty();
+}
+
+Commit::Stats Commit::GetStats() const {
+  return {.fsyncs = fsyncs_.load(std::memory_order_relaxed),
+          .fsync_last_us = fsync_last_us_.load(std::memory_order_relaxed),
+          .write_errors = write_errors_.load(std::memory_order_relaxed),
+          .read_only = read_only()};
+}
+
+}  // namespace keystone

@@ -1,0 +1,138 @@
+// Group commit: one leader appends and syncs for all who wait, then publishes to the index.
+//
+// A thread that has a batch queues up. The first in the queue leads: it takes everybody who waits
+// with it, decides their deletes, encodes all groups, appends them with one write, syncs if the
+// policy is `always`, points the index at them and wakes the others. Whoever comes meanwhile makes
+// up the next round. So the order of rounds is the order of the log is the order of visibility, and
+// nobody reads what a crash could take back.
+//
+// A sync mark goes ahead of a round's groups when more of the segment is on stable storage than the
+// last mark says.
+//
+// Threads: Submit, Sync and Stats from any thread that has passed the gate; SyncDirty from the
+// syncer; the rest from the owner while nobody else is inside (start, compaction, close).
+#ifndef KEYSTONE_STORE_COMMIT_H_
+#define KEYSTONE_STORE_COMMIT_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "store/batch.h"
+#include "store/directory.h"
+#include "store/index.h"
+#include "store/round.h"
+#include "store/segment_set.h"
+
+namespace keystone {
+
+class Commit {
+ public:
+  struct Options {
+    bool sync_each_round = false;  // fsync=always
+    uint64_t segment_size_bytes = 0;
+  };
+  struct Stats {
+    uint64_t fsyncs = 0;
+    uint64_t fsync_last_us = 0;
+    uint64_t write_errors = 0;
+    bool read_only = false;
+  };
+
+  // Borrows everything for its whole life; segments->active() is where it goes on.
+  Commit(const Options& options, Directory* directory, SegmentSet* segments, Index* index,
+         const Log* log, uint64_t next_sequence);
+
+  // Commits a batch; see Store::Apply.
+  Status Submit(Batch* batch);
+
+  // Puts everything appended so far on stable storage. A failure turns the store read-only.
+  Status Sync();
+
+  // Sync, where there is anything new. For the once-a-second syncer.
+  Status SyncDirty();
+
+  // A compaction has put `active` in place of the old segments, all of it on stable storage: that
+  // cures a failed sync.
+  void Adopt(std::shared_ptr<Segment> active);
+
+  // Refuses writes from now on, because what is on disk is not certain; returns the error for them.
+  Status BecomeReadOnly(const Status& why);
+
+  uint64_t next_sequence() const { return next_sequence_; }
+  bool read_only() const;
+  Stats GetStats() const;
+
+ private:
+  enum class Turn : int { kWait, kLead, kDone };
+
+  // A thread in Submit.
+  struct Waiter {
+    Batch* batch = nullptr;
+    BatchSize size;
+    Status status;  // written by the leader before it says kDone
+    std::atomic<Turn> turn{Turn::kWait};
+  };
+
+  bool BecomeLeader(Waiter* waiter);
+  Turn Await(Waiter* waiter) const;
+  void Lead();
+  static void Tell(Waiter* waiter, Turn turn);
+
+  // The leader's, without mutex_.
+  Status CommitRound(uint64_t* synced_offset);
+  Status MakeRoom(uint64_t size_bytes, uint64_t* synced_offset);
+  Status Rotate(uint64_t size_bytes);
+  Status Install(Segment& segment);
+  void Begin(std::shared_ptr<Segment> active);
+  Status Decide(Batch* batch);
+  Status Exists(std::string_view key, bool* exists) const;
+  Status SyncRound(uint64_t round_start);
+  void Publish();
+  void LogRefusals(const Status& status);
+
+  void TakeRound();  // with mutex_
+  Status SyncFile(const std::shared_ptr<const Fd>& fd, const std::string& path);
+  Status ReadOnlyError() const;  // with mutex_
+
+  const Options options_;
+  Directory* const directory_;
+  SegmentSet* const segments_;
+  Index* const index_;
+  const Log* const log_;
+
+  std::mutex sync_mutex_;  // held while a file is synced; taken before mutex_
+  mutable std::mutex mutex_;
+  std::vector<Waiter*> queue_;       // guarded by mutex_; in order of arrival
+  bool leading_ = false;             // guarded by mutex_; somebody leads, or was told to
+  uint64_t appended_offset_ = 0;     // guarded by mutex_; of the active segment
+  uint64_t synced_offset_ = 0;       // guarded by mutex_; what is surely on stable storage
+  std::string read_only_reason_;     // guarded by mutex_; empty: writes are taken
+  std::shared_ptr<Segment> active_;  // guarded by mutex_; changed by the leader only
+
+  // The leader's own.
+  uint64_t next_sequence_;
+  uint64_t marked_offset_ = 0;  // what the last sync mark of the active segment says
+  std::vector<Waiter*> round_members_;
+  Round round_;
+  // Whether keys that this round, and its batch at hand, set or delete exist by then.
+  std::unordered_map<std::string_view, bool> decided_;
+  std::unordered_map<std::string_view, bool> decided_by_batch_;
+  bool round_has_deletes_ = false;
+  bool refusing_ = false;  // the last round failed
+
+  std::atomic<uint64_t> fsyncs_{0};
+  std::atomic<uint64_t> fsync_last_us_{0};
+  std::atomic<uint64_t> write_errors_{0};
+};
+
+}  // namespace keystone
+
+#endif  // KEYSTONE_STORE_COMMIT_H_

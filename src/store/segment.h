@@ -1,0 +1,122 @@
+// One file of the log: a 64-byte header, then records without padding.
+//
+//   0   8  "KEYSTONE"
+//   8   4  format version, 1
+//   12  4  flags, 0
+//   16  8  segment number, as in the file's name
+//   24  16 store id, as in the MANIFEST
+//   40  8  sequence of the first record that may be in it
+//   48  8  created, Unix time in ms (for people)
+//   56  4  0
+//   60  4  CRC-32 of bytes 0-59
+//
+// Threads: one writer at a time calls Append, Finish and Seal; any thread may read records below
+// size(), which only grows. Bytes that were appended never change, so a view of them stays good for
+// as long as the segment lives.
+#ifndef KEYSTONE_STORE_SEGMENT_H_
+#define KEYSTONE_STORE_SEGMENT_H_
+
+#include <sys/uio.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/fd.h"
+#include "base/mapping.h"
+#include "base/status.h"
+#include "store/manifest.h"
+#include "store/record.h"
+
+namespace keystone {
+
+inline constexpr size_t kSegmentHeaderSize = 64;
+
+struct SegmentHeader {
+  uint64_t number = 0;
+  StoreId store_id{};
+  uint64_t first_sequence = 1;
+  uint64_t created_ms = 0;
+};
+
+// Writes kSegmentHeaderSize bytes to `out`.
+void EncodeSegmentHeader(const SegmentHeader& header, char* out);
+
+// kCorrupt says what is wrong.
+Result<SegmentHeader> DecodeSegmentHeader(std::string_view bytes);
+
+class Segment {
+ public:
+  enum class Access { kReadOnly, kAppend };
+
+  // A new segment under NAME.tmp, for up to `capacity_bytes`, header included. It gets its name
+  // from Finish; one that goes before that takes its file with it.
+  static Result<std::shared_ptr<Segment>> Create(const std::string& directory,
+                                                 const SegmentHeader& header,
+                                                 uint64_t capacity_bytes);
+
+  // An existing segment. Its header must bear `number` and `store_id` (else kCorrupt); a missing
+  // file is kCorrupt, too. With kAppend it may grow to `capacity_bytes`.
+  static Result<std::shared_ptr<Segment>> Open(const std::string& directory, uint64_t number,
+                                               const StoreId& store_id, Access access,
+                                               uint64_t capacity_bytes);
+  ~Segment();
+  Segment(const Segment&) = delete;
+  Segment& operator=(const Segment&) = delete;
+
+  // Appends all of `pieces` (modified), `size_bytes` together. On an error nothing was appended:
+  // what had been written is cut off. If even that fails the code is kReadOnly: the file must not
+  // be written again.
+  Status Append(std::span<iovec> pieces, uint64_t size_bytes);
+
+  // Cuts the file to `size_bytes`, a border between groups. Recovery, or a failed sync.
+  Status CutTo(uint64_t size_bytes);
+
+  // Syncs the file and gives it its name. The directory is the caller's to sync.
+  Status Finish();
+
+  // Takes the file away, whatever its name; mappings of it stay good.
+  void Remove();
+
+  // No more appends: gives the descriptor back. The caller has synced.
+  void Seal() { writer_.reset(); }
+
+  // The descriptor for appends, for a sync by another thread; null once sealed. Writer only.
+  std::shared_ptr<const Fd> writer() const { return writer_; }
+
+  // The record at `offset`: its header is checked, its body is not.
+  RecordState Read(uint64_t offset, RecordView* record) const {
+    const uint64_t size = size_.load(std::memory_order_acquire);
+    if (offset >= size) return RecordState::kTruncated;
+    return DecodeHeader({mapping_.data() + offset, size - offset}, record);
+  }
+
+  std::string_view bytes() const { return {mapping_.data(), size()}; }
+  uint64_t size() const { return size_.load(std::memory_order_acquire); }
+  uint64_t capacity() const { return mapping_.size(); }
+  const SegmentHeader& header() const { return header_; }
+  uint32_t number() const { return static_cast<uint32_t>(header_.number); }
+  const std::string& path() const { return path_; }
+  std::string name() const { return SegmentName(header_.number); }
+
+ private:
+  Segment(const SegmentHeader& header, std::string path)
+      : header_(header), path_(std::move(path)) {}
+  Status MapAndCheck(int fd, uint64_t number, const StoreId& store_id, uint64_t capacity_bytes);
+
+  // Constant after Create or Open.
+  SegmentHeader header_;
+  const std::string path_;  // the final one
+  Mapping mapping_;
+
+  std::shared_ptr<const Fd> writer_;
+  std::string temporary_path_;  // empty once the file has its name
+  std::atomic<uint64_t> size_{0};
+};
+
+}  // namespace keystone
+
+#endif  // KEYSTONE_STORE_SEGMENT_H_

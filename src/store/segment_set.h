@@ -1,0 +1,58 @@
+// The open segments of a store: in replay order for those who walk the log, by number for those who
+// follow a location.
+//
+// Find: any thread that has passed the gate, without a lock. List, Count and Bytes: any thread. Add
+// and Replace: one thread at a time; Replace only while the gate is closed, because it takes
+// segments away from readers.
+#ifndef KEYSTONE_STORE_SEGMENT_SET_H_
+#define KEYSTONE_STORE_SEGMENT_SET_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/status.h"
+#include "store/segment.h"
+
+namespace keystone {
+
+class SegmentSet {
+ public:
+  using List = std::vector<std::shared_ptr<Segment>>;
+
+  // Segments at once: the kernel lets a process map about 65 000 files. A multiple of the default
+  // 256 MiB, that is 8 TiB.
+  static constexpr size_t kMaxSegments = 32768;
+
+  // Null where there is none of that number.
+  const Segment* Find(uint32_t number) const {
+    const Segment* segment = table_[number % kMaxSegments].load(std::memory_order_acquire);
+    return segment != nullptr && segment->number() == number ? segment : nullptr;
+  }
+
+  // kNoSpace where a segment of that number can't be added because there are too many.
+  Status CheckRoom(uint32_t number) const;
+
+  // Puts a segment behind the others: the active one from now on. CheckRoom was Ok.
+  void Add(std::shared_ptr<Segment> segment);
+
+  // `segments`, at most kMaxSegments with successive numbers, instead of all others.
+  void Replace(List segments);
+
+  List All() const;
+  std::shared_ptr<Segment> active() const;  // the last one; there is always one after recovery
+  size_t Count() const;
+  uint64_t Bytes() const;  // all files together
+
+ private:
+  std::array<std::atomic<const Segment*>, kMaxSegments> table_{};
+  mutable std::mutex mutex_;
+  List segments_;  // guarded by mutex_
+};
+
+}  // namespace keystone
+
+#endif  // KEYSTONE_STORE_SEGMENT_SET_H_

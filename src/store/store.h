@@ -1,0 +1,128 @@
+// The store: keys and values in an append-only log, an index in memory.
+//
+// The facade that everything outside src/store uses. Thread-safe: any number of threads may call
+// any method, but Open, Close and the destructor, which belong to the owner. Errors name the file
+// concerned. What a reader sees is as durable as the fsync policy promises (keystone-log(5)).
+#ifndef KEYSTONE_STORE_STORE_H_
+#define KEYSTONE_STORE_STORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "store/batch.h"
+#include "store/gate.h"
+
+namespace keystone {
+
+enum class FsyncPolicy { kAlways, kEverySecond, kNo };
+
+struct StoreOptions {
+  std::string directory;  // made (0700) where it does not exist
+  FsyncPolicy fsync = FsyncPolicy::kEverySecond;
+  uint64_t segment_size_bytes = uint64_t{256} << 20;  // a group over it has a segment to itself
+};
+
+// Numbers of a running store; sizes in bytes, times in microseconds.
+struct StoreStats {
+  uint64_t keys = 0;
+  uint64_t segments = 0;
+  uint64_t log_bytes = 0;    // all segment files together
+  uint64_t live_bytes = 0;   // records that the index points at
+  uint64_t stale_bytes = 0;  // all other records: what a compaction reclaims
+  uint64_t index_bytes = 0;
+  FsyncPolicy fsync_policy = FsyncPolicy::kEverySecond;
+  uint64_t fsyncs = 0;
+  uint64_t fsync_last_us = 0;
+  uint64_t write_errors = 0;  // writes answered with an error
+  uint64_t compactions = 0;
+  bool compaction_running = false;
+  uint64_t compaction_last_us = 0;
+  uint64_t compaction_last_pause_us = 0;
+  uint64_t compaction_reclaimed_bytes = 0;  // since the start
+  uint64_t recovery_us = 0;
+  uint64_t recovered_records = 0;
+  uint64_t recovered_truncated_bytes = 0;
+  bool read_only = false;  // a sync failed; writes are refused
+};
+
+struct RecoveryProgress {
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;
+  uint64_t records = 0;
+};
+
+// Called about once a second during recovery; false stops it (Open then returns kCancelled).
+using RecoveryCallback = std::function<bool(const RecoveryProgress&)>;
+
+// A value found by Get: a view of the log, kept in place until this object goes. A thread that
+// holds one must not call the store before it has let it go (see Gate).
+class FoundValue {
+ public:
+  std::string_view value() const { return value_; }
+
+ private:
+  friend class Store;
+  Gate::Pass pass_;
+  std::string_view value_;
+};
+
+struct ScanResult {
+  uint64_t next_cursor = 0;  // 0: the scan is complete
+  std::vector<std::string> keys;
+};
+
+class Store {
+ public:
+  // Locks and recovers the directory. kRunning: another process holds it. kCorrupt: damage that no
+  // crash explains; nothing was changed. kPermission: an owner or mode that can't be trusted.
+  static Result<std::unique_ptr<Store>> Open(const StoreOptions& options, const Log& log,
+                                             const RecoveryCallback& progress = {});
+  ~Store();  // closes, ignoring errors
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // kNotFound, or kCorrupt where the record's CRC does not match: such a value is never served.
+  Status Get(std::string_view key, FoundValue* found);
+  Status Exists(std::string_view key);
+
+  // Commits the whole batch or nothing, sets took_effect of each operation, and returns when it is
+  // as durable as the policy says and visible to all. kNoSpace: nothing written, later writes may
+  // work again. kReadOnly: a sync has failed before.
+  Status Apply(Batch* batch);
+
+  uint64_t Count() const;
+
+  // Up to about `count` keys from `cursor` (0: the start) on, in no particular order, those that
+  // begin with `prefix` only. Every key that exists during the whole scan is returned at least
+  // once; cursors stay good whatever is written meanwhile, and across restarts.
+  Status Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanResult* result);
+
+  // Returns when everything applied so far is on stable storage.
+  Status Sync();
+
+  // Rewrites the log with live records only, stopping the world. kBusy: one is running.
+  // kCancelled: CancelCompaction was called. The old log serves on after any error.
+  Status Compact();
+  void CancelCompaction();  // and refuses later ones
+
+  StoreStats Stats() const;
+
+  // Syncs and closes. The store must not be used afterwards.
+  Status Close();
+
+ private:
+  struct Parts;
+  explicit Store(std::unique_ptr<Parts> parts);
+
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace keystone
+
+#endif  // KEYSTONE_STORE_STORE_H_

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""keystone-cli: one command, commands from a pipe, load and export."""
+
+from harness import KEYSTONE_CLI, SystemTest, main, run
+
+
+class CliTest(SystemTest):
+    def setUp(self):
+        super().setUp()
+        self.daemon = self.start_daemon(listen=("127.0.0.1:0", "unix:" + self.path("socket")))
+
+    def cli(self, *arguments, stdin=None, daemon=None):
+        host, port = (daemon or self.daemon).addresses[0].split(":")
+        return run(KEYSTONE_CLI, "-h", host, "-p", port, *arguments, stdin=stdin)
+
+    def contents(self, daemon=None):
+        with (daemon or self.daemon).connect() as client:
+            return client.contents()
+
+
+class OneCommand(CliTest):
+    def test_get_prints_the_value_and_returns_0(self):
+        self.daemon.request("SET key some value")
+        result = self.cli("GET", "key")
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "some value\n", ""))
+
+    def test_not_found_returns_1(self):
+        for command in ("GET", "DELETE", "EXISTS"):
+            result = self.cli(command, "absent")
+            self.assertEqual(result.returncode, 1, command)
+
+    def test_error_returns_2_and_goes_to_stderr(self):
+        result = self.cli("NONSENSE")
+        self.assertEqual((result.returncode, result.stdout), (2, ""))
+        self.assertIn("unknown command", result.stderr)
+
+    def test_no_daemon_returns_2_and_names_the_address(self):
+        self.daemon.stop()
+        result = self.cli("PING")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn(self.daemon.addresses[0], result.stderr)
+
+    def test_set_with_a_value_of_several_words(self):
+        self.assertEqual(self.cli("SET", "key", "two words").returncode, 0)
+        self.assertEqual(self.contents(), {b"key": b"two words"})
+
+    def test_a_line_break_in_a_value_can_not_smuggle_a_command(self):
+        result = self.cli("SET", "key", "value\nSET other smuggled")
+        self.assertIn(result.returncode, (0, 2))
+        self.assertNotIn(b"other", self.contents())
+
+    def test_delete_and_exists_return_0_where_there_is_a_key(self):
+        self.daemon.request("SET key value")
+        self.assertEqual(self.cli("EXISTS", "key").returncode, 0)
+        self.assertEqual(self.cli("DELETE", "key").returncode, 0)
+        self.assertEqual(self.contents(), {})
+
+    def test_replies_of_several_lines_are_printed_whole(self):
+        result = self.cli("STATS")
+        self.assertEqual(result.returncode, 0)
+        self.assertIn("\nfsync_policy everysec\n", result.stdout)
+
+    def test_unix_socket(self):
+        result = run(KEYSTONE_CLI, "-s", self.path("socket"), "PING")
+        self.assertEqual(result.returncode, 0)
+        self.assertIn("PONG", result.stdout)
+
+    def test_help_and_version(self):
+        self.assertEqual(run(KEYSTONE_CLI, "--help").returncode, 0)
+        self.assertRegex(run(KEYSTONE_CLI, "--version").stdout, r"\d+\.\d+\.\d+")
+
+
+class FromAPipe(CliTest):
+    def test_commands_are_executed_in_order(self):
+        result = self.cli(stdin="SET key value\nGET key\nDELETE key\nCOUNT\n")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("value", result.stdout)
+        self.assertEqual(self.contents(), {})
+
+    def test_nothing_in_nothing_out(self):
+        result = self.cli(stdin="")
+        self.assertEqual((result.returncode, result.stdout), (0, ""))
+
+
+class LoadAndExport(CliTest):
+    def test_load_from_a_file(self):
+        path = self.write_file("data", "one\t1\ntwo\tvalue with\ttabs and spaces\nthree\t\n")
+        result = self.cli("load", path)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.contents(), {b"one": b"1", b"two": b"value with\ttabs and spaces",
+                                           b"three": b""})
+
+    def test_load_from_a_pipe(self):
+        self.assertEqual(self.cli("load", stdin="one\t1\ntwo\t2\n").returncode, 0)
+        self.assertEqual(self.contents(), {b"one": b"1", b"two": b"2"})
+
+    def test_load_of_many_lines_is_complete(self):
+        lines = "".join("key-%d\tvalue-%d\n" % (n, n) for n in range(50000))
+        result = self.cli("load", stdin=lines)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.daemon.request("COUNT"), b"OK 50000")
+        self.assertEqual(self.daemon.request("GET key-49999"), b"VALUE value-49999")
+
+    def test_load_of_a_bad_line_fails_and_names_it(self):
+        result = self.cli("load", stdin="one\t1\nno tab here\nthree\t3\n")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertRegex(result.stderr, r"\b2\b")
+
+    def test_load_of_a_missing_file_fails_and_names_it(self):
+        result = self.cli("load", self.path("absent"))
+        self.assertEqual(result.returncode, 2)
+        self.assertIn(self.path("absent"), result.stderr)
+
+    def test_load_fails_where_the_daemon_refuses_a_line(self):
+        result = self.cli("load", stdin="good\t1\n%s\t2\nalso-good\t3\n" % ("k" * 2000))
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("key too long", result.stderr)
+
+    def test_export_chooses_by_prefix(self):
+        self.cli("load", stdin="ape-1\ta\nape-2\tb\nbee-1\tc\n")
+        result = self.cli("export", "ape-")
+        self.assertEqual(sorted(result.stdout.splitlines()), ["ape-1\ta", "ape-2\tb"])
+
+    def test_export_and_load_copy_a_store_of_any_bytes(self):
+        with self.daemon.connect() as client:
+            for byte in range(256):
+                client.set(b"key %c" % byte, b"%c value" % byte)
+            client.set("base64:", "base64:no")
+            client.set("empty", "")
+            client.set("grüße", "こんにちは")
+        lines = self.cli("export", stdin=b"").stdout
+        other = self.start_daemon()
+        result = self.cli("load", stdin=lines, daemon=other)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.contents(other), self.contents())
+        again = self.cli("export", stdin=b"", daemon=other).stdout
+        self.assertEqual(sorted(again.splitlines()), sorted(lines.splitlines()))
+
+
+if __name__ == "__main__":
+    main()

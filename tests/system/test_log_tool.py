@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""keystone-log check and dump on real directories."""
+
+import base64
+import json
+import os
+
+import logformat
+from harness import EX_DATAERR, EX_UNAVAILABLE, EX_USAGE, KEYSTONE_LOG, SystemTest, main, run
+from logformat import GROUP_GOES_ON, Log
+
+
+class LogTool(SystemTest):
+    def made(self, *logs):
+        logformat.write_store(self.path("data"), *logs)
+        return self.path("data")
+
+    def real_store(self):
+        """What a daemon has left: several segments, a stopped process."""
+        daemon = self.start_daemon("--segment-size", "4k")
+        with daemon.connect() as client:
+            for n in range(100):
+                client.set("key-%d" % n, "x" * 100)
+            for n in range(50):
+                client.delete("key-%d" % n)
+        self.assertEqual(daemon.stop(), 0)
+        return daemon
+
+    def tree(self, directory):
+        return {name: (os.stat(os.path.join(directory, name)).st_mtime_ns,
+                       logformat.read_file(directory, name))
+                for name in os.listdir(directory) if name != "LOCK"}
+
+
+class Check(LogTool):
+    def test_whole_store_has_a_line_for_each_segment(self):
+        daemon = self.real_store()
+        result = run(KEYSTONE_LOG, "check", daemon.data)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for name in daemon.files(".log"):
+            self.assertIn(name, result.stdout)
+
+    def test_it_changes_nothing(self):
+        daemon = self.real_store()
+        before = self.tree(daemon.data)
+        run(KEYSTONE_LOG, "check", daemon.data)
+        self.assertEqual(self.tree(daemon.data), before)
+
+    def test_directory_held_by_a_daemon_is_refused(self):
+        daemon = self.start_daemon()
+        for command in ("check", "dump"):
+            result = run(KEYSTONE_LOG, command, daemon.data)
+            self.assertEqual(result.returncode, EX_UNAVAILABLE, command)
+            self.assertIn(daemon.data, result.stderr)
+
+    def test_damage_is_told_with_file_and_offset(self):
+        log = Log().set(b"a", b"1").set(b"b", b"2")
+        data = self.made(log, log.next())
+        logformat.flip_bit(os.path.join(data, "000000000001.log"), log.offsets[1] + 24)
+        result = run(KEYSTONE_LOG, "check", data)
+        self.assertEqual(result.returncode, EX_DATAERR)
+        self.assertIn("000000000001.log", result.stdout + result.stderr)
+        self.assertIn(str(log.offsets[1]), result.stdout + result.stderr)
+
+    def test_damage_in_two_segments_is_told_in_one_run(self):
+        first = Log().set(b"a", b"1")
+        second = first.next().set(b"b", b"2")
+        data = self.made(first, second, second.next())
+        for number in (1, 2):
+            logformat.flip_bit(os.path.join(data, logformat.segment_name(number)), 64 + 24)
+        result = run(KEYSTONE_LOG, "check", data)
+        self.assertEqual(result.returncode, EX_DATAERR)
+        self.assertIn("000000000001.log", result.stdout + result.stderr)
+        self.assertIn("000000000002.log", result.stdout + result.stderr)
+
+    def test_damaged_manifest_is_told(self):
+        data = self.made(Log())
+        logformat.flip_bit(os.path.join(data, "MANIFEST"), 40)
+        result = run(KEYSTONE_LOG, "check", data)
+        self.assertEqual(result.returncode, EX_DATAERR)
+        self.assertIn("MANIFEST", result.stdout + result.stderr)
+
+    def test_missing_directory_is_an_error_that_names_it(self):
+        result = run(KEYSTONE_LOG, "check", self.path("absent"))
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn(self.path("absent"), result.stderr)
+        self.assertFalse(os.path.exists(self.path("absent")))
+
+    def test_bad_command_lines_are_refused(self):
+        for arguments in ((), ("nonsense", self.path()), ("check",)):
+            self.assertEqual(run(KEYSTONE_LOG, *arguments).returncode, EX_USAGE, arguments)
+
+
+class Dump(LogTool):
+    def dump(self, data):
+        result = run(KEYSTONE_LOG, "dump", data)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    def test_every_record_is_a_json_object(self):
+        log = Log().set(b"a", b"1").set(b"quote\"d", b"\\", GROUP_GOES_ON).delete(b"a")
+        records = self.dump(self.made(log))
+        self.assertEqual([record["sequence"] for record in records], [1, 2, 3])
+        self.assertEqual([record["key"] for record in records], ["a", "quote\"d", "a"])
+        self.assertEqual([record.get("value") for record in records], ["1", "\\", None])
+        self.assertEqual([record["offset"] for record in records], log.offsets)
+        self.assertEqual(records[0]["op"], records[1]["op"])
+        self.assertNotEqual(records[0]["op"], records[2]["op"])
+
+    def test_bytes_that_are_not_utf_8_are_base64(self):
+        value = b"\xff\xfe\x00"
+        result = run(KEYSTONE_LOG, "dump", self.made(Log().set(b"a", value)))
+        self.assertIn(base64.b64encode(value).decode(), result.stdout)
+        json.loads(result.stdout)
+
+    def test_dump_of_a_real_store_adds_up_to_it(self):
+        daemon = self.real_store()
+        found = {}
+        for record in self.dump(daemon.data):
+            if record.get("value") is None:
+                found.pop(record.get("key"), None)
+            else:
+                found[record["key"]] = record["value"]
+        with daemon.restart().connect() as client:
+            expected = {k.decode(): v.decode() for k, v in client.contents().items()}
+        self.assertEqual(found, expected)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+#include "faults.h"
+
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+extern "C" {
+int __real_fdatasync(int fd);
+int __real_fsync(int fd);
+ssize_t __real_pwritev(int fd, const struct iovec* pieces, int count, off_t offset);
+int __real_rename(const char* from, const char* to);
+int __real_ftruncate(int fd, off_t size);
+}
+
+namespace faults {
+
+namespace {
+
+struct Plan {
+  size_t calls = 0;
+  size_t skip = 0;
+  bool once = false;
+  std::optional<int> error;
+  bool tear = false;
+};
+
+std::mutex mutex;
+std::array<Plan, static_cast<size_t>(Call::kCount)> plans;  // guarded by mutex
+
+Plan& PlanOf(Call call) { return plans[static_cast<size_t>(call)]; }
+
+void Set(Call call, int error, size_t skip, bool once) {
+  const std::lock_guard lock(mutex);
+  Plan& plan = PlanOf(call);
+  plan.error = error;
+  plan.skip = skip;
+  plan.once = once;
+}
+
+// Counts a call; true where it shall fail, with errno set.
+bool Fails(Call call) {
+  const std::lock_guard lock(mutex);
+  Plan& plan = PlanOf(call);
+  plan.calls++;
+  if (!plan.error) return false;
+  if (plan.skip > 0) {
+    plan.skip--;
+    return false;
+  }
+  errno = *plan.error;
+  if (plan.once) plan.error.reset();
+  return true;
+}
+
+bool TakeTear() {
+  const std::lock_guard lock(mutex);
+  return std::exchange(PlanOf(Call::kPwritev).tear, false);
+}
+
+}  // namespace
+
+void Fail(Call call, int error, size_t skip) { Set(call, error, skip, false); }
+
+void FailOnce(Call call, int error, size_t skip) { Set(call, error, skip, true); }
+
+void TearNextWrite(int error) {
+  Set(Call::kPwritev, error, 1, true);
+  const std::lock_guard lock(mutex);
+  PlanOf(Call::kPwritev).tear = true;
+}
+
+size_t Count(Call call) {
+  const std::lock_guard lock(mutex);
+  return PlanOf(call).calls;
+}
+
+void Clear() {
+  const std::lock_guard lock(mutex);
+  plans = {};
+}
+
+}  // namespace faults
+
+extern "C" {
+
+int __wrap_fdatasync(int fd) {
+  return faults::Fails(faults::Call::kFdatasync) ? -1 : __real_fdatasync(fd);
+}
+
+int __wrap_fsync(int fd) { return faults::Fails(faults::Call::kFsync) ? -1 : __real_fsync(fd); }
+
+ssize_t __wrap_pwritev(int fd, const struct iovec* pieces, int count, off_t offset) {
+  if (faults::Fails(faults::Call::kPwritev)) return -1;
+  if (!faults::TakeTear()) return __real_pwritev(fd, pieces, count, offset);
+  iovec half = pieces[0];
+  half.iov_len = (half.iov_len + 1) / 2;
+  return __real_pwritev(fd, &half, 1, offset);
+}
+
+int __wrap_rename(const char* from, const char* to) {
+  return faults::Fails(faults::Call::kRename) ? -1 : __real_rename(from, to);
+}
+
+int __wrap_ftruncate(int fd, off_t size) {
+  return faults::Fails(faults::Call::kFtruncate) ? -1 : __real_ftruncate(fd, size);
+}
+
+}  // extern "C"

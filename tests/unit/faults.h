@@ -1,0 +1,29 @@
+// Makes system calls fail, by replacing them when a test program is linked (-Wl,--wrap): production
+// code has no hooks. Thread-safe.
+#ifndef KEYSTONE_TESTS_UNIT_FAULTS_H_
+#define KEYSTONE_TESTS_UNIT_FAULTS_H_
+
+#include <cstddef>
+
+namespace faults {
+
+enum class Call { kFdatasync, kFsync, kPwritev, kRename, kFtruncate, kCount };
+
+// The call after `skip` further ones fails with `error`, and all after it until Clear().
+void Fail(Call call, int error, size_t skip = 0);
+
+// As Fail, but only once.
+void FailOnce(Call call, int error, size_t skip = 0);
+
+// The next pwritev writes half of what it was given, the one after it fails with `error`.
+void TearNextWrite(int error);
+
+// Calls since the last Clear, failed ones included.
+size_t Count(Call call);
+
+// No more faults; the counts start from 0.
+void Clear();
+
+}  // namespace faults
+
+#endif  // KEYSTONE_TESTS_UNIT_FAULTS_H_

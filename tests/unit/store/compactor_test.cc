@@ -1,0 +1,460 @@
+#include "store/compactor.h"
+
+#include <atomic>
+#include <cerrno>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/crc32.h"
+#include "faults.h"
+#include "scratch.h"
+#include "store/testing.h"
+
+using faults::Call;
+using keystone::Batch;
+using keystone::Code;
+using keystone::FsyncPolicy;
+using keystone::kGroupGoesOn;
+using keystone::Status;
+using keystone::Store;
+using testing::CheckOk;
+using testing::CheckSays;
+using testing::CheckValue;
+using testing::Delete;
+using testing::EncodeSet;
+using testing::Entry;
+using testing::kSmallSegment;
+using testing::Set;
+
+namespace {
+
+constexpr char kFirst[] = "000000000001.log";
+
+std::string Key(int i) { return "key" + std::to_string(i); }
+
+}  // namespace
+
+TEST_GROUP(Compaction) {
+  Scratch scratch;
+  std::unique_ptr<Store> store;
+  std::map<std::string, std::string> expected;
+
+  void setup() override { Open(); }
+  void teardown() override {
+    faults::Clear();
+    store.reset();
+  }
+
+  void Open(FsyncPolicy fsync = FsyncPolicy::kNo, uint64_t segment_size_bytes = kSmallSegment) {
+    store.reset();
+    store = testing::OpenStore(scratch.path(), fsync, segment_size_bytes);
+    faults::Clear();
+  }
+
+  void Put(const std::string& key, const std::string& value) {
+    CheckOk(Set(*store, key, value));
+    expected[key] = value;
+  }
+
+  void Drop(const std::string& key) {
+    CheckOk(Delete(*store, key));
+    expected.erase(key);
+  }
+
+  // Some segments with values, values written over, and tombstones.
+  void Fill() {
+    for (int i = 0; i < 60; i++) Put(Key(i), std::string(200, 'o'));
+    for (int i = 0; i < 60; i += 3) Put(Key(i), "new" + std::to_string(i));
+    for (int i = 0; i < 60; i += 4) Drop(Key(i));
+    CHECK_TRUE(store->Stats().segments > 3);
+  }
+
+  void CheckContents() {
+    LONGS_EQUAL(expected.size(), store->Count());
+    for (const auto& [key, value] : expected) CheckValue(*store, key, value);
+    LONGS_EQUAL(expected.size(), testing::AllKeys(*store).size());
+  }
+
+  void CheckContentsNowAndAfterARestart() {
+    CheckContents();
+    Open();
+    CheckContents();
+  }
+
+  // Makes each call of a kind fail once, from the first one of a compaction to the last.
+  void CheckEveryFailureOf(Call call, int error) {
+    Fill();
+    for (size_t skip = 0;; skip++) {
+      CHECK_TRUE(skip < 100);
+      faults::FailOnce(call, error, skip);
+      const Status status = store->Compact();
+      faults::Clear();
+      CheckContents();
+      if (status.ok()) break;
+      if (status.code() == Code::kReadOnly) {
+        CHECK_EQUAL(Code::kReadOnly, Set(*store, "refused", "x").code());
+        Open();  // whichever MANIFEST it finds
+        CheckContents();
+      }
+      CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
+      Put("written", std::to_string(skip));
+    }
+    CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
+    CheckContentsNowAndAfterARestart();
+  }
+
+  // A client of its own keys; returns how often it was told something wrong. Any thread.
+  int WriteAndVerifyUntil(const std::atomic<bool>& stop, int client) {
+    int errors = 0;
+    std::map<std::string, std::string> mine;
+    for (int i = 0; !stop; i++) {
+      const std::string key = "client" + std::to_string(client) + "." + std::to_string(i * 7 % 40);
+      const bool there = mine.contains(key);
+      if (testing::ValueOf(*store, key) != (there ? mine[key] : "(none)")) errors++;
+      if (i % 5 == 0) {
+        bool took_effect = false;
+        if (!Delete(*store, key, &took_effect).ok() || took_effect != there) errors++;
+        mine.erase(key);
+        continue;
+      }
+      mine[key] = std::to_string(i) + std::string(static_cast<size_t>(i % 300), 'v');
+      if (!Set(*store, key, mine[key]).ok()) errors++;
+    }
+    for (const auto& [key, value] : mine) {
+      if (testing::ValueOf(*store, key) != value) errors++;
+    }
+    return errors;
+  }
+
+  void CheckStoppedByDamageAt(uint64_t offset) {
+    const std::set<std::string> files = testing::FilesIn(scratch.path());
+    testing::FlipByte(scratch.File(kFirst), offset);
+    const Status status = store->Compact();
+    CHECK_EQUAL(Code::kCorrupt, status.code());
+    CheckSays(kFirst, status);
+    CHECK_TRUE(testing::FilesIn(scratch.path()) == files);
+    LONGS_EQUAL(0, store->Stats().compactions);
+  }
+};
+
+TEST(Compaction, KeepsLiveRecordsOnlyWithTheirSequences) {
+  Open(FsyncPolicy::kAlways);
+  Put("a", "1");   // 2, behind a mark
+  Put("b", "2");   // 4
+  Put("a", "3");   // 6
+  Put("c", "");    // 8
+  Drop("b");       // 10
+  Drop("absent");  // not written
+  CheckOk(store->Compact());
+  const std::vector<Entry> log = testing::LogOf(scratch.path());
+  LONGS_EQUAL(2, log.size());
+  STRCMP_EQUAL("a", log[0].key.c_str());
+  STRCMP_EQUAL("3", log[0].value.c_str());
+  LONGS_EQUAL(6, log[0].sequence);
+  STRCMP_EQUAL("c", log[1].key.c_str());
+  LONGS_EQUAL(8, log[1].sequence);
+  for (const Entry& entry : log) CHECK_FALSE(entry.tombstone || entry.mark || entry.goes_on);
+  CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
+  Put("d", "4");
+  LONGS_EQUAL(12, testing::LogOf(scratch.path()).back().sequence);
+  CheckContentsNowAndAfterARestart();
+}
+
+TEST(Compaction, AGroupThatLivesStaysAGroup) {
+  Batch batch;
+  for (const char* key : {"a", "b", "c"}) batch.Set(key, "value");
+  CheckOk(store->Apply(&batch));
+  CheckOk(store->Compact());
+  const std::vector<Entry> log = testing::LogOf(scratch.path());
+  LONGS_EQUAL(3, log.size());
+  CHECK_TRUE(log[0].goes_on && log[1].goes_on && !log[2].goes_on);
+}
+
+TEST(Compaction, AGroupThatHalfLivesBecomesSingleRecords) {
+  for (const char* dead : {"a", "b", "c"}) {
+    Batch batch;
+    for (const char* key : {"a", "b", "c"}) batch.Set(key, "value");
+    CheckOk(store->Apply(&batch));
+    CheckOk(Delete(*store, dead));
+    CheckOk(store->Compact());
+    const std::vector<Entry> log = testing::LogOf(scratch.path());
+    LONGS_EQUAL(2, log.size());
+    for (const Entry& entry : log) {
+      CHECK_FALSE(entry.goes_on);
+      STRCMP_EQUAL("value", entry.value.c_str());
+      CHECK_TRUE(entry.key != dead);
+    }
+  }
+}
+
+TEST(Compaction, AttributesStayWithTheirRecord) {
+  const Scratch own;
+  const std::string attributes("\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c", 12);
+  const std::string body = attributes + "keyvalue";
+  std::string record(keystone::kRecordHeaderSize, '\0');
+  keystone::EncodeHeader(1, 5, 3, keystone::kHasAttributes | kGroupGoesOn, keystone::Crc32(body),
+                         record.data());
+  own.Write(kFirst, testing::SegmentBytes(
+                        1, record + body + EncodeSet(2, "dead", "1") + EncodeSet(3, "dead", "2")));
+  own.Write("MANIFEST", keystone::EncodeManifest({testing::SomeId(), 1, {1}}));
+  store = testing::OpenStore(own.path());
+  CheckOk(store->Compact());
+  CheckValue(*store, "key", "value");
+  const std::string bytes = own.Read("000000000002.log").substr(64);
+  keystone::RecordView kept;
+  CHECK_EQUAL(keystone::RecordState::kValid, keystone::DecodeRecord(bytes, &kept));
+  CHECK_TRUE(kept.body == body);
+  LONGS_EQUAL(0x04030201, kept.client_flags);
+  store.reset();
+}
+
+TEST(Compaction, ValuesAreTheSameAfterwards) {
+  Fill();
+  CheckOk(store->Compact());
+  CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
+  CheckContents();
+  CheckOk(store->Compact());
+  CheckContentsNowAndAfterARestart();
+  CheckOk(store->Compact());
+  CheckContentsNowAndAfterARestart();
+}
+
+TEST(Compaction, AGroupBiggerThanASegmentIsCopiedWhole) {
+  Batch batch;
+  const std::string value(1000, 'v');
+  std::vector<std::string> keys;
+  for (int i = 0; i < 20; i++) keys.push_back(Key(i));
+  for (const std::string& key : keys) batch.Set(key, value);
+  CheckOk(store->Apply(&batch));
+  for (const std::string& key : keys) expected[key] = value;
+  CheckOk(store->Compact());
+  CheckContentsNowAndAfterARestart();
+}
+
+TEST(Compaction, TellsWhatItReclaimed) {
+  Fill();
+  const keystone::StoreStats before = store->Stats();
+  CheckOk(store->Compact());
+  const keystone::StoreStats after = store->Stats();
+  LONGS_EQUAL(1, after.compactions);
+  LONGS_EQUAL(before.log_bytes - after.log_bytes, after.compaction_reclaimed_bytes);
+  LONGS_EQUAL(before.live_bytes, after.live_bytes);
+  CHECK_TRUE(before.stale_bytes > 0);
+  LONGS_EQUAL(0, after.stale_bytes);
+  CHECK_FALSE(after.compaction_running);
+  CHECK_TRUE(after.compaction_last_us >= after.compaction_last_pause_us);
+}
+
+TEST(Compaction, OfAnEmptyStoreIsFine) {
+  CheckOk(store->Compact());
+  LONGS_EQUAL(0, store->Count());
+  Put("key", "value");
+  CheckContentsNowAndAfterARestart();
+}
+
+TEST(Compaction, SequencesGoOnBehindAStoreThatWasEmptiedAndRestarted) {
+  Put("a", "1");  // 1
+  Drop("a");      // 2
+  CheckOk(store->Compact());
+  CHECK_TRUE(testing::LogOf(scratch.path()).empty());
+  Open();
+  Put("b", "2");
+  LONGS_EQUAL(3, testing::LogOf(scratch.path()).back().sequence);
+}
+
+// ---- failures
+
+TEST(Compaction, AFullDiskAtAnyWriteLeavesTheOldStoreServing) {
+  CheckEveryFailureOf(Call::kPwritev, ENOSPC);
+}
+
+TEST(Compaction, AFailedSyncOfAnyNewFileLosesNothing) { CheckEveryFailureOf(Call::kFsync, EIO); }
+
+TEST(Compaction, AFailedRenameOfAnyNewFileLeavesTheOldStoreServing) {
+  CheckEveryFailureOf(Call::kRename, EIO);
+}
+
+TEST(Compaction, ATornWriteLeavesTheOldStoreServing) {
+  Fill();
+  faults::TearNextWrite(EIO);
+  CHECK_EQUAL(Code::kIo, store->Compact().code());
+  CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
+  CheckContentsNowAndAfterARestart();
+}
+
+TEST(Compaction, AFailedSyncOfTheOldLogTurnsTheStoreReadOnlyAndTheNextCompactionCuresIt) {
+  Fill();
+  faults::FailOnce(Call::kFdatasync, EIO);
+  CHECK_EQUAL(Code::kReadOnly, store->Compact().code());
+  CheckContents();
+  CHECK_EQUAL(Code::kReadOnly, Set(*store, "key", "value").code());
+  CheckOk(store->Compact());
+  Put("key", "value");
+  CheckContentsNowAndAfterARestart();
+}
+
+TEST(Compaction, BitRotInALiveRecordStopsIt) {
+  Put("live", "value");
+  CheckStoppedByDamageAt(64 + 24 + 4);
+}
+
+TEST(Compaction, BitRotInADeadRecordStopsIt) {
+  Put("dead", "value");
+  Put("dead", "new");
+  CheckStoppedByDamageAt(64 + 24 + 4);
+  CheckContents();
+}
+
+TEST(Compaction, BitRotInARecordsHeaderStopsIt) {
+  Put("live", "value");
+  CheckStoppedByDamageAt(64 + 16);
+}
+
+TEST(Compaction, BitRotInATombstoneStopsIt) {
+  Put("dead", "value");
+  const uint64_t tombstone = scratch.Read(kFirst).size();
+  Drop("dead");
+  CheckStoppedByDamageAt(tombstone + 24);
+}
+
+TEST(Compaction, OnceCancelledItIsRefused) {
+  for (const bool filled : {false, true}) {
+    if (filled) Fill();
+    const std::set<std::string> files = testing::FilesIn(scratch.path());
+    store->CancelCompaction();
+    CHECK_EQUAL(Code::kCancelled, store->Compact().code());
+    CHECK_TRUE(testing::FilesIn(scratch.path()) == files);
+    CheckContentsNowAndAfterARestart();
+  }
+}
+
+// ---- beside clients
+
+TEST(Compaction, WaitsForAValueInUseAndOnlyOneRunsAtATime) {
+  Put("key", "value");
+  auto found = std::make_unique<keystone::FoundValue>();
+  CheckOk(store->Get("key", found.get()));
+  Status status;
+  std::thread compaction([&] { status = store->Compact(); });
+  while (!store->Stats().compaction_running) std::this_thread::yield();
+  const Status second = store->Compact();
+  const bool same = found->value() == "value";
+  found.reset();
+  compaction.join();
+  CHECK_EQUAL(Code::kBusy, second.code());
+  CheckSays("compaction already running", second);
+  CHECK_TRUE(same);
+  CheckOk(status);
+  LONGS_EQUAL(1, store->Stats().compactions);
+}
+
+TEST(Compaction, ReadersAndWritersSeeNoneOfIt) {
+  constexpr int kWriters = 3;
+  constexpr int kCompactions = 20;
+  std::atomic<int> errors{0};
+  std::atomic<bool> stop{false};
+  testing::RunThreads(kWriters + 1, [&](int thread) {
+    if (thread < kWriters) {
+      errors += WriteAndVerifyUntil(stop, thread);
+      return;
+    }
+    for (int i = 0; i < kCompactions; i++) {
+      if (!store->Compact().ok()) errors++;
+    }
+    stop = true;
+  });
+  LONGS_EQUAL(0, errors);
+  const size_t keys = testing::AllKeys(*store).size();
+  LONGS_EQUAL(store->Count(), keys);
+  CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
+  Open();
+  LONGS_EQUAL(keys, store->Count());
+}
+
+TEST(Compaction, AScanThatGoesOnAcrossItMissesNothing) {
+  Fill();
+  std::set<std::string> keys;
+  keystone::ScanResult result;
+  do {
+    CheckOk(store->Scan(result.next_cursor, 10, {}, &result));
+    keys.insert(result.keys.begin(), result.keys.end());
+    CheckOk(store->Compact());
+  } while (result.next_cursor != 0);
+  LONGS_EQUAL(expected.size(), keys.size());
+}
+
+// ---- the copier alone
+
+TEST_GROUP(Compactor) {
+  Scratch scratch;
+  std::unique_ptr<keystone::Directory> directory;
+  std::unique_ptr<keystone::SegmentSet> segments = std::make_unique<keystone::SegmentSet>();
+  std::unique_ptr<keystone::Index> index = std::make_unique<keystone::Index>(segments.get(), 0);
+  std::atomic<bool> cancelled{false};
+
+  void setup() override {
+    auto opened = keystone::Directory::OpenOrCreate(scratch.path());
+    CheckOk(opened.status());
+    directory = std::move(opened.value());
+    CheckOk(directory->StartNew());
+    auto segment = directory->CreateSegment(1, 1u << 20);
+    CheckOk(segment.status());
+    CheckOk(segment.value()->Finish());
+    segments->Add(segment.value());
+  }
+  void teardown() override {
+    index.reset();
+    segments.reset();
+    directory.reset();
+  }
+
+  keystone::Location Put(uint64_t sequence, const std::string& key) {
+    const auto segment = segments->active();
+    const keystone::Location where{segment->number(), segment->size()};
+    std::string bytes = EncodeSet(sequence, key, "value");
+    iovec piece{bytes.data(), bytes.size()};
+    CheckOk(segment->Append({&piece, 1}, bytes.size()));
+    CheckOk(index->Put(key, where, bytes.size()));
+    return where;
+  }
+};
+
+TEST(Compactor, TellsWhereEachRecordHasMoved) {
+  const keystone::Location old = Put(5, "key");
+  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled);
+  CheckOk(compactor.Copy(segments->All()));
+  CheckOk(compactor.Finish());
+  LONGS_EQUAL(1, compactor.moves().size());
+  CHECK_TRUE(compactor.moves()[0].key == "key");
+  CHECK_TRUE(compactor.moves()[0].old == old);
+  CHECK_TRUE((compactor.moves()[0].now == keystone::Location{2, 64}));
+  LONGS_EQUAL(1, compactor.outputs().size());
+  LONGS_EQUAL(5, compactor.outputs()[0]->header().first_sequence);
+}
+
+TEST(Compactor, MakesNoSegmentOfNothing) {
+  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled);
+  CheckOk(compactor.Copy(segments->All()));
+  CHECK_TRUE(compactor.outputs().empty());
+}
+
+TEST(Compactor, WhatIsNotFinishedGoesWithIt) {
+  Put(1, "key");
+  {
+    keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled);
+    CheckOk(compactor.Copy(segments->All()));
+    CHECK_TRUE(scratch.Has("000000000002.log.tmp"));
+  }
+  CHECK_FALSE(scratch.Has("000000000002.log.tmp"));
+}
+
+TEST(Compactor, StopsOnRequestInTheMiddle) {
+  for (uint64_t i = 1; i <= 300; i++) Put(i, Key(static_cast<int>(i)));
+  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled);
+  CheckOk(compactor.Copy(segments->All()));
+  cancelled = true;
+  CHECK_EQUAL(Code::kCancelled, compactor.Copy(segments->All()).code());
+}

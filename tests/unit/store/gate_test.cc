@@ -1,0 +1,154 @@
+#include "store/gate.h"
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "store/testing.h"
+
+using keystone::Gate;
+
+namespace {
+
+// Waits until `condition` holds; false after ten seconds.
+template <class Condition>
+bool Poll(Condition condition) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+}  // namespace
+
+TEST_GROUP(Gate) { Gate gate; };
+
+TEST(Gate, ManyCanBeInside) {
+  std::atomic<int> inside{0};
+  std::atomic<int> together{0};
+  testing::RunThreads(8, [&](int) {
+    const Gate::Pass pass(&gate);
+    inside++;
+    if (Poll([&] { return inside == 8; })) together++;
+  });
+  LONGS_EQUAL(8, together);
+}
+
+TEST(Gate, CanBeClosedAgainAndAgainWhileNobodyIsInside) {
+  for (int i = 0; i < 3; i++) {
+    gate.Close();
+    gate.Open();
+  }
+  const Gate::Pass pass(&gate);
+}
+
+TEST(Gate, CloseWaitsForWhoIsInside) {
+  std::atomic<bool> closed{false};
+  auto pass = std::make_unique<Gate::Pass>(&gate);
+  std::thread closer([&] {
+    gate.Close();
+    closed = true;
+    gate.Open();
+  });
+  CHECK_FALSE(closed);
+  pass.reset();
+  closer.join();
+  CHECK_TRUE(closed);
+}
+
+TEST(Gate, AWaitingCloserHasPriorityOverNewcomers) {
+  std::atomic<bool> closed{false};
+  std::atomic<bool> stop{false};
+  std::atomic<uint64_t> passed{0};
+  // Somebody is inside at every moment, so a gate that let newcomers in would never be empty.
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; i++) {
+    threads.emplace_back([&] {
+      Gate::Pass held(&gate);
+      while (!stop) {
+        held = Gate::Pass();
+        held = Gate::Pass(&gate);
+        passed++;
+      }
+    });
+  }
+  const bool busy = Poll([&] { return passed > 1000; });
+  std::thread closer([&] {
+    gate.Close();
+    closed = true;
+    gate.Open();
+  });
+  const bool came_first = Poll([&] { return closed.load(); });
+  stop = true;
+  closer.join();
+  for (std::thread& thread : threads) thread.join();
+  CHECK_TRUE(busy);
+  CHECK_TRUE(came_first);
+}
+
+TEST(Gate, NobodyIsInsideWhileItIsClosed) {
+  int64_t guarded = 0;  // plain: a race here is for the thread sanitizer to find
+  std::atomic<int> inside{0};
+  std::atomic<int> intruders{0};
+  std::atomic<bool> stop{false};
+  std::atomic<int64_t> seen{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 6; i++) {
+    threads.emplace_back([&] {
+      while (!stop) {
+        const Gate::Pass pass(&gate);
+        inside++;
+        seen = guarded;
+        inside--;
+      }
+    });
+  }
+  for (int i = 0; i < 500; i++) {
+    gate.Close();
+    if (inside != 0) intruders++;
+    guarded++;
+    if (inside != 0) intruders++;
+    gate.Open();
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  LONGS_EQUAL(0, intruders);
+}
+
+TEST(Gate, APassThatMovesLeavesOnce) {
+  Gate::Pass outer;
+  {
+    Gate::Pass inner(&gate);
+    outer = std::move(inner);
+  }
+  std::atomic<bool> closed{false};
+  std::thread closer([&] {
+    gate.Close();
+    closed = true;
+    gate.Open();
+  });
+  CHECK_FALSE(closed);
+  Gate::Pass third(std::move(outer));
+  CHECK_FALSE(closed);
+  third = Gate::Pass();
+  closer.join();
+  CHECK_TRUE(closed);
+}
+
+TEST(Gate, AnEmptyPassHoldsNothing) {
+  const Gate::Pass pass;
+  gate.Close();
+  gate.Open();
+}
+
+TEST(Gate, APassThatIsTakenInOneThreadCanBeLeftInAnother) {
+  auto pass = std::make_unique<Gate::Pass>(&gate);
+  std::thread([&] { pass.reset(); }).join();
+  gate.Close();
+  gate.Open();
+}

@@ -1,0 +1,309 @@
+#include "store/index.h"
+
+#include <algorithm>
+#include <memory>
+#include <random>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "scratch.h"
+#include "store/segment_set.h"
+#include "store/testing.h"
+
+using keystone::Code;
+using keystone::Index;
+using keystone::Location;
+using keystone::RecordSize;
+using keystone::RecordView;
+using keystone::Segment;
+using keystone::SegmentSet;
+using keystone::Status;
+using testing::CheckOk;
+using testing::CheckSays;
+
+namespace {
+
+// Two keys whose hashes (seed 0) have the same shard and tag, found by trying six million.
+constexpr std::pair<const char*, const char*> kSameTag[] = {
+    {"k503221", "k2406207"},  {"k1088229", "k3862334"}, {"k1692157", "k5844707"},
+    {"k2140566", "k4470288"}, {"k263634", "k3722780"},  {"k2019755", "k5931777"}};
+
+std::string Key(size_t i) { return "key" + std::to_string(i); }
+
+}  // namespace
+
+TEST_GROUP(Index) {
+  Scratch scratch;
+  std::unique_ptr<SegmentSet> segments = std::make_unique<SegmentSet>();
+  std::unique_ptr<Index> index = std::make_unique<Index>(segments.get(), 0);
+  std::shared_ptr<Segment> segment;
+  uint64_t sequence = 0;
+
+  void setup() override {
+    auto created = Segment::Create(scratch.path(), {.number = 1}, uint64_t{64} << 20);
+    CheckOk(created.status());
+    segment = created.value();
+    CheckOk(segment->Finish());
+    segments->Add(segment);
+  }
+  void teardown() override {
+    index.reset();
+    segments.reset();
+    segment.reset();
+  }
+
+  Location Write(const std::string& key, const std::string& value = "v") {
+    const Location where{1, segment->size()};
+    std::string bytes = testing::EncodeSet(++sequence, key, value);
+    iovec piece{bytes.data(), bytes.size()};
+    CheckOk(segment->Append({&piece, 1}, bytes.size()));
+    return where;
+  }
+
+  Location Put(const std::string& key, const std::string& value = "v") {
+    const Location where = Write(key, value);
+    CheckOk(index->Put(key, where, RecordSize(key, value)));
+    return where;
+  }
+
+  std::string Find(const std::string& key) {
+    RecordView record;
+    const Status status = index->Find(key, &record);
+    if (status.code() == Code::kNotFound) return "(none)";
+    return status.ok() ? std::string(record.value) : status.message();
+  }
+
+  void Damage(uint64_t offset) { testing::FlipByte(segment->path(), offset); }
+
+  std::multiset<uint64_t> ScanOffsets(size_t count) {
+    std::multiset<uint64_t> offsets;
+    uint64_t cursor = 0;
+    do {
+      std::vector<Index::Entry> entries;
+      cursor = index->Scan(cursor, count, &entries);
+      for (const Index::Entry& entry : entries) offsets.insert(entry.where.offset);
+    } while (cursor != 0);
+    return offsets;
+  }
+};
+
+TEST(Index, IsEmptyAtFirst) {
+  STRCMP_EQUAL("(none)", Find("key").c_str());
+  CHECK_EQUAL(Code::kNotFound, index->Erase("key").code());
+  LONGS_EQUAL(0, index->size());
+  LONGS_EQUAL(0, index->live_bytes());
+  LONGS_EQUAL(0, index->memory_bytes());
+  CHECK_TRUE(ScanOffsets(10).empty());
+}
+
+TEST(Index, FindsTheLastRecordOfAKey) {
+  Put("key", "first");
+  Put("key", "second");
+  STRCMP_EQUAL("second", Find("key").c_str());
+  LONGS_EQUAL(1, index->size());
+  LONGS_EQUAL(RecordSize("key", "second"), index->live_bytes());
+}
+
+TEST(Index, AnErasedKeyIsGoneAndCanComeBack) {
+  Put("key", "first");
+  CheckOk(index->Erase("key"));
+  STRCMP_EQUAL("(none)", Find("key").c_str());
+  CHECK_EQUAL(Code::kNotFound, index->Erase("key").code());
+  LONGS_EQUAL(0, index->size());
+  LONGS_EQUAL(0, index->live_bytes());
+  Put("key", "second");
+  STRCMP_EQUAL("second", Find("key").c_str());
+}
+
+TEST(Index, PointsAtTheLiveRecordOnly) {
+  const Location first = Put("key", "first");
+  const Location second = Put("key", "second");
+  CHECK_FALSE(index->Points("key", first));
+  CHECK_TRUE(index->Points("key", second));
+  CHECK_FALSE(index->Points("other", second));
+}
+
+TEST(Index, RelocatesFromTheGivenPlaceOnly) {
+  const Location old = Put("key", "value");
+  const Location now = Write("key", "value");
+  CHECK_FALSE(index->Relocate("key", now, old));
+  CHECK_FALSE(index->Relocate("other", old, now));
+  CHECK_TRUE(index->Relocate("key", old, now));
+  CHECK_TRUE(index->Points("key", now));
+  LONGS_EQUAL(1, index->size());
+  LONGS_EQUAL(RecordSize("key", "value"), index->live_bytes());
+}
+
+TEST(Index, DoesWhatAMapDoes) {
+  constexpr size_t kKeys = 20000;
+  std::mt19937 random(42);
+  std::unordered_map<std::string, Location> model;
+  for (int i = 0; i < 100000; i++) {
+    const std::string key = Key(random() % kKeys);
+    const auto choice = random() % 10;
+    if (choice < 4) {
+      model[key] = Put(key);
+    } else if (choice < 6) {
+      CHECK_EQUAL(model.erase(key) != 0 ? Code::kOk : Code::kNotFound, index->Erase(key).code());
+    } else {
+      const auto expected = model.find(key);
+      RecordView record;
+      const Status status = index->Find(key, &record);
+      CHECK_EQUAL(expected != model.end() ? Code::kOk : Code::kNotFound, status.code());
+      if (status.ok()) CHECK_TRUE(index->Points(key, expected->second));
+    }
+  }
+  std::multiset<uint64_t> offsets;
+  uint64_t live_bytes = 0;
+  for (const auto& [key, where] : model) {
+    CHECK_TRUE(index->Points(key, where));
+    offsets.insert(where.offset);
+    live_bytes += RecordSize(key, "v");
+  }
+  LONGS_EQUAL(model.size(), index->size());
+  LONGS_EQUAL(live_bytes, index->live_bytes());
+  CHECK_TRUE(ScanOffsets(100) == offsets);
+  for (const auto& [key, where] : model) CheckOk(index->Erase(key));
+  LONGS_EQUAL(0, index->size());
+  LONGS_EQUAL(0, index->live_bytes());
+  CHECK_TRUE(ScanOffsets(100).empty());
+}
+
+TEST(Index, KeysOfTheSameTagAreKeptApart) {
+  for (const auto& [a, b] : kSameTag) {
+    LONGS_EQUAL(index->Position(a), index->Position(b));
+    const Location where_a = Put(a, "a");
+    STRCMP_EQUAL("(none)", Find(b).c_str());
+    CHECK_EQUAL(Code::kNotFound, index->Erase(b).code());
+    const Location where_b = Put(b, "b");
+    STRCMP_EQUAL("a", Find(a).c_str());
+    STRCMP_EQUAL("b", Find(b).c_str());
+    CHECK_TRUE(index->Points(a, where_a));
+    CHECK_TRUE(index->Points(b, where_b));
+    Put(a, "a2");
+    STRCMP_EQUAL("a2", Find(a).c_str());
+    STRCMP_EQUAL("b", Find(b).c_str());
+    CheckOk(index->Erase(a));
+    STRCMP_EQUAL("(none)", Find(a).c_str());
+    STRCMP_EQUAL("b", Find(b).c_str());
+  }
+}
+
+TEST(Index, AScanNeverPartsKeysOfTheSameTag) {
+  for (const auto& [a, b] : kSameTag) {
+    Put(a);
+    Put(b);
+  }
+  LONGS_EQUAL(2 * std::size(kSameTag), ScanOffsets(1).size());
+}
+
+TEST(Index, ADamagedKeyIsNotAnAbsentKey) {
+  const Location where = Put("key", "value");
+  for (size_t i = 0; i < 3; i++) {
+    Damage(where.offset + keystone::kRecordHeaderSize + i);
+    RecordView record;
+    const Status status = index->Find("key", &record);
+    CHECK_EQUAL(Code::kCorrupt, status.code());
+    CheckSays("000000000001.log at offset 64", status);
+    CHECK_EQUAL(Code::kCorrupt, index->Erase("key").code());
+    LONGS_EQUAL(1, index->size());
+    Damage(where.offset + keystone::kRecordHeaderSize + i);
+  }
+  STRCMP_EQUAL("value", Find("key").c_str());
+}
+
+TEST(Index, ADamagedHeaderIsNotAnAbsentKey) {
+  const Location where = Put("key", "value");
+  Damage(where.offset + 20);
+  RecordView record;
+  CHECK_EQUAL(Code::kCorrupt, index->Find("key", &record).code());
+}
+
+TEST(Index, ALocationInNoSegmentIsDamage) {
+  Put("key", "value");
+  CHECK_TRUE(index->Relocate("key", {1, 64}, {7, 64}));
+  RecordView record;
+  const Status status = index->Find("key", &record);
+  CHECK_EQUAL(Code::kCorrupt, status.code());
+  CheckSays("000000000007.log (not open)", status);
+}
+
+TEST(Index, PuttingAKeyWhoseOldRecordIsDamagedSaysSoAndTheNewOneIsFound) {
+  const Location where = Put("key", "old");
+  Damage(where.offset);
+  const Location now = Write("key", "new");
+  CHECK_EQUAL(Code::kCorrupt, index->Put("key", now, RecordSize("key", "new")).code());
+  STRCMP_EQUAL("new", Find("key").c_str());
+  Put("key", "newer");
+  STRCMP_EQUAL("newer", Find("key").c_str());
+}
+
+TEST(Index, AScanTakesEveryKeyOnceWhileNothingChanges) {
+  for (size_t i = 0; i < 1000; i++) Put(Key(i));
+  for (const size_t count : {1, 7, 100, 1000, 100000}) {
+    const std::multiset<uint64_t> offsets = ScanOffsets(count);
+    LONGS_EQUAL(1000, offsets.size());
+    LONGS_EQUAL(1000, std::set<uint64_t>(offsets.begin(), offsets.end()).size());
+  }
+}
+
+TEST(Index, AScanMissesNoKeyThatIsThereAllTheTime) {
+  std::unordered_map<uint64_t, size_t> steady;  // offset -> times found
+  for (size_t i = 0; i < 2000; i++) steady[Put("steady" + std::to_string(i)).offset] = 0;
+  size_t added = 0;
+  uint64_t cursor = 0;
+  do {
+    std::vector<Index::Entry> entries;
+    cursor = index->Scan(cursor, 10, &entries);
+    for (const Index::Entry& entry : entries) {
+      const auto found = steady.find(entry.where.offset);
+      if (found != steady.end()) found->second++;
+    }
+    for (int i = 0; i < 30; i++) Put(Key(added++));            // grows every shard many times
+    if (added > 100) CheckOk(index->Erase(Key(added - 100)));  // and moves slots down
+  } while (cursor != 0);
+  for (const auto& [offset, times] : steady) LONGS_EQUAL(1, times);
+}
+
+TEST(Index, ACursorMeansTheSamePlaceInAnotherIndexOfTheSameSeed) {
+  for (size_t i = 0; i < 1000; i++) Put(Key(i));
+  std::vector<Index::Entry> first;
+  const uint64_t cursor = index->Scan(0, 500, &first);
+  // Rebuilt in another order and with other keys in between, as after a restart.
+  Index rebuilt(segments.get(), 0);
+  for (size_t i = 1000; i-- > 0;) CheckOk(rebuilt.Put(Key(i), Write(Key(i)), 30));
+  for (size_t i = 1000; i < 3000; i++) CheckOk(rebuilt.Put(Key(i), Write(Key(i)), 30));
+  std::set<uint64_t> positions;
+  for (const Index::Entry& entry : first) positions.insert(entry.position);
+  uint64_t next = cursor;
+  do {
+    std::vector<Index::Entry> entries;
+    next = rebuilt.Scan(next, 100, &entries);
+    for (const Index::Entry& entry : entries) positions.insert(entry.position);
+  } while (next != 0);
+  for (size_t i = 0; i < 1000; i++) CHECK_TRUE(positions.contains(index->Position(Key(i))));
+}
+
+TEST(Index, ACursorBehindTheEndIsTheEnd) {
+  Put("key");
+  std::vector<Index::Entry> entries;
+  LONGS_EQUAL(0, index->Scan(~uint64_t{0}, 10, &entries));
+  CHECK_TRUE(entries.empty());
+}
+
+TEST(Index, AnotherSeedIsAnotherOrder) {
+  const Index other(segments.get(), 1);
+  CHECK_TRUE(index->Position("key") != other.Position("key"));
+}
+
+TEST(Index, MemoryIsCountedAndIsBytesAKey) {
+  for (size_t i = 0; i < 50000; i++) Put(Key(i));
+  const uint64_t slots = index->memory_bytes() / 16;
+  CHECK_TRUE(slots >= 50000);
+  CHECK_TRUE(slots <= 50000 * 2 + 256 * 80);
+  for (size_t i = 0; i < 50000; i++) CheckOk(index->Erase(Key(i)));
+  LONGS_EQUAL(slots * 16, index->memory_bytes());
+}
