@@ -1,6 +1,7 @@
 #include "daemon/daemonize.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@ namespace keystone {
 namespace {
 
 constexpr char kNull[] = "/dev/null";
+constexpr int kLargeBlockBytes = 256 * 1024;
 
 // A verdict is one byte, the exit code, and the message behind it, until the end of the pipe.
 void Send(int pipe, int exit_code, const std::string& message) {
@@ -108,6 +110,11 @@ Result<Detached> Detach() {
 }
 
 Status SettleProcess() {
+#ifdef M_MMAP_THRESHOLD
+  // glibc raises this threshold to the largest block ever freed, and keeps blocks below it: one
+  // large value would cost its size for good.
+  (void)::mallopt(M_MMAP_THRESHOLD, kLargeBlockBytes);
+#endif
   ::umask(027);
   if (::chdir("/") < 0) return Status::FromErrno("chdir", "/", errno);
   return Status::Ok();

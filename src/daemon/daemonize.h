@@ -48,7 +48,8 @@ struct Detached {
 // verdict is in and its message, if any, is on stderr. An error is the first process's own.
 Result<Detached> Detach();
 
-// The same surroundings wherever the daemon was started: directory /, umask 027.
+// The same surroundings wherever the daemon was started: directory /, umask 027, an allocator that
+// gives large blocks back. To be called before any thread exists.
 Status SettleProcess();
 
 }  // namespace keystone

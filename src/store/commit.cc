@@ -14,17 +14,6 @@ namespace {
 // Rounds stay small enough that nobody waits long for others' bytes.
 constexpr uint64_t kRoundLimit = uint64_t{4} << 20;
 
-// How often a waiter looks before it sleeps.
-constexpr int kSpins = 200;
-
-void Pause() {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
 bool HasDelete(const Batch& batch) {
   return std::any_of(batch.operations().begin(), batch.operations().end(),
                      [](const Operation& o) { return o.kind == Operation::Kind::kDelete; });
@@ -50,6 +39,9 @@ Status Commit::Submit(Batch* batch) {
   Waiter self;
   self.batch = batch;
   self.size = Prepare(batch);
+  // The leader will look these keys up one after the other: what it would wait for is fetched here,
+  // beside other leaders' work.
+  for (const Operation& operation : batch->operations()) index_->Prefetch(operation.key);
   if (!BecomeLeader(&self) && Await(&self) == Turn::kDone) return self.status;
   Lead();
   return self.status;
@@ -62,15 +54,7 @@ bool Commit::BecomeLeader(Waiter* waiter) {
   return !std::exchange(leading_, true);
 }
 
-// A round without a sync takes a few microseconds, about what it costs to put a thread to sleep and
-// to wake it again.
-Commit::Turn Commit::Await(Waiter* waiter) const {
-  const int spins = options_.sync_each_round ? 0 : kSpins;
-  for (int i = 0; i < spins; i++) {
-    const Turn turn = waiter->turn.load(std::memory_order_acquire);
-    if (turn != Turn::kWait) return turn;
-    Pause();
-  }
+Commit::Turn Commit::Await(Waiter* waiter) {
   waiter->turn.wait(Turn::kWait, std::memory_order_acquire);
   return waiter->turn.load(std::memory_order_acquire);
 }

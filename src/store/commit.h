@@ -82,7 +82,7 @@ class Commit {
   };
 
   bool BecomeLeader(Waiter* waiter);
-  Turn Await(Waiter* waiter) const;
+  static Turn Await(Waiter* waiter);
   void Lead();
   static void Tell(Waiter* waiter, Turn turn);
 

@@ -68,6 +68,16 @@ Status Index::Find(std::string_view key, RecordView* record) const {
   return FindIn(key, Hash(key), record, &where);
 }
 
+void Index::Prefetch(std::string_view key) const {
+  const uint64_t hash = Hash(key);
+  Location where;
+  ShardOf(hash).First(TagOf(hash), &where);
+  const Segment* segment = segments_->Find(where.segment);
+  if (segment != nullptr && where.offset < segment->size()) {
+    __builtin_prefetch(segment->bytes().data() + where.offset);
+  }
+}
+
 bool Index::Points(std::string_view key, Location where) const {
   const uint64_t hash = Hash(key);
   Location first;

@@ -44,6 +44,9 @@ class Index {
   // be the key's can't be trusted.
   Status Find(std::string_view key, RecordView* record) const;
 
+  // Starts to load what a Find of `key` will read into the processor's caches.
+  void Prefetch(std::string_view key) const;
+
   // True where the live record of `key` is the one at `where`.
   bool Points(std::string_view key, Location where) const;
 

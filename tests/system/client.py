@@ -1,26 +1,31 @@
 """A client of the line protocol that can also misbehave, and the protocol's Base64 rule."""
 
 import base64
+import re
 import socket
 
 MULTI_LINE = (b"SCAN", b"STATS", b"HELP")
 PREFIX = b"base64:"
+CONTROLS_BUT_TAB = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+CONTROLS_AND_SPACE = re.compile(rb"[\x00-\x20\x7f]")
 
 
 def as_bytes(text):
     return text if isinstance(text, bytes) else text.encode("utf-8")
 
 
+def _needs_base64(data, forbidden):
+    return data.startswith(PREFIX) or forbidden.search(data) is not None
+
+
 def encode_value(value):
     """The form in which the server writes a value."""
-    needs = value.startswith(PREFIX) or any((c < 0x20 and c != 9) or c == 0x7F for c in value)
-    return PREFIX + base64.b64encode(value) if needs else value
+    return PREFIX + base64.b64encode(value) if _needs_base64(value, CONTROLS_BUT_TAB) else value
 
 
 def encode_key(key):
     """The form in which the server writes a key."""
-    needs = key.startswith(PREFIX) or any(c <= 0x20 or c == 0x7F for c in key)
-    return PREFIX + base64.b64encode(key) if needs else key
+    return PREFIX + base64.b64encode(key) if _needs_base64(key, CONTROLS_AND_SPACE) else key
 
 
 def decode(text):

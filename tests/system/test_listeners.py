@@ -7,7 +7,7 @@ import signal
 import socket
 import stat
 
-from harness import EX_UNAVAILABLE, SystemTest, main, poll_until, read_text
+from harness import EX_UNAVAILABLE, StartFailed, SystemTest, main, poll_until, read_text
 
 
 class Addresses(SystemTest):
@@ -34,10 +34,16 @@ class Addresses(SystemTest):
     def test_ipv4_and_ipv6_can_share_a_port(self):
         if not os.path.exists("/proc/net/if_inet6"):
             self.skipTest("no IPv6 here")
-        first = self.start_daemon(listen=("[::1]:0",))
-        port = first.addresses[0].rsplit(":", 1)[1]
-        second = self.start_daemon(listen=("127.0.0.1:" + port,))
-        self.assertEqual(second.request("PING"), b"OK PONG")
+        for _ in range(5):  # somebody else may have the other one
+            first = self.start_daemon(listen=("[::1]:0",))
+            port = first.addresses[0].rsplit(":", 1)[1]
+            second = self.new_daemon(listen=("127.0.0.1:" + port,))
+            try:
+                self.assertEqual(second.start().request("PING"), b"OK PONG")
+                return
+            except StartFailed:
+                continue
+        self.fail("no port could be shared")
 
     def test_restart_can_bind_the_same_port_at_once(self):
         daemon = self.start_daemon()
@@ -185,7 +191,7 @@ class Logging(SystemTest):
 
     def test_level_error_hides_the_chatter(self):
         daemon = self.start_daemon("--log-level", "error")
-        daemon.hup()
+        self.assertEqual(daemon.request("COMPACT"), b"OK")
         self.assertEqual(daemon.stop(), 0)
         self.assertEqual(daemon.log(), "")
 

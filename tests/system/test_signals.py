@@ -115,11 +115,12 @@ class Hup(SystemTest):
         self.assertEqual(slow.get("key-1"), b"half and half")
 
     def test_term_in_the_middle_of_a_compaction_leaves_a_whole_store(self):
-        daemon = self.big_store()
+        daemon = self.big_store("--log-level", "error")
         daemon.hup()
         poll_until(lambda: self.compacting(daemon), what="a compaction at work")
         self.assertEqual(daemon.stop(), 0)
         self.assertFalse(self.compacting(daemon))
+        self.assertEqual(daemon.log(), "")  # it was asked to stop: that is no error
         stats = daemon.restart().stats()
         self.assertEqual((stats["keys"], stats["recovered_truncated_bytes"]), ("20000", "0"))
 

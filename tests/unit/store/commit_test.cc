@@ -289,9 +289,10 @@ TEST(Commit, ManyThreadsWriteOneLogInTheirOwnOrders) {
     const std::string name = "thread" + std::to_string(thread);
     for (int i = 0; i < kBatches; i++) {
       const std::string value = std::to_string(i);
+      const std::string second = name + "." + value;
       Batch batch;
       batch.Set(name, value);
-      if (i % 3 == 0) batch.Set(name + "." + value, value);
+      if (i % 3 == 0) batch.Set(second, value);
       if (!store->Apply(&batch).ok()) errors++;
       if (testing::ValueOf(*store, name) != value) errors++;
     }
