@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <utility>
 
 #include "base/escape.h"
@@ -50,7 +51,8 @@ Status Commit::Submit(Batch* batch) {
 // False where somebody leads: `waiter` is in the queue then.
 bool Commit::BecomeLeader(Waiter* waiter) {
   const std::lock_guard lock(mutex_);
-  queue_.push_back(waiter);
+  (first_ == nullptr ? first_ : last_->next) = waiter;
+  last_ = waiter;
   return !std::exchange(leading_, true);
 }
 
@@ -61,26 +63,30 @@ Commit::Turn Commit::Await(Waiter* waiter) {
 
 void Commit::Lead() {
   std::unique_lock lock(mutex_);
-  TakeRound();
+  Waiter* const round = TakeRound();
   Status status = ReadOnlyError();
   uint64_t synced_offset = synced_offset_;
   lock.unlock();
-  if (status.ok()) status = CommitRound(&synced_offset);
+  if (status.ok()) status = CommitRound(round, &synced_offset);
   LogRefusals(status);
-  for (Waiter* waiter : round_members_) {
+  for (Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
     if (!status.ok()) waiter->status = status;
     if (!waiter->status.ok()) write_errors_ += waiter->batch->operations().size();
   }
-  // The first is the leader itself. The others' memory may be gone once they have been told.
-  const std::vector<Waiter*> others(round_members_.begin() + 1, round_members_.end());
   lock.lock();
-  leading_ = !queue_.empty();
-  Waiter* const next = leading_ ? queue_.front() : nullptr;
+  Waiter* const next = first_;
+  leading_ = next != nullptr;
   lock.unlock();
   if (next != nullptr) Tell(next, Turn::kLead);
-  for (Waiter* waiter : others) Tell(waiter, Turn::kDone);
+  // The first is the leader itself.
+  for (Waiter* waiter = round->next; waiter != nullptr;) {
+    Waiter* const told = std::exchange(waiter, waiter->next);
+    Tell(told, Turn::kDone);
+  }
 }
 
+// A waiter's memory may be gone as soon as it sees its turn. The wake-up behind that only takes the
+// address; at worst it wakes somebody who will look and sleep again.
 void Commit::Tell(Waiter* waiter, Turn turn) {
   waiter->turn.store(turn, std::memory_order_release);
   waiter->turn.notify_one();
@@ -97,23 +103,33 @@ void Commit::LogRefusals(const Status& status) {
   }
 }
 
-// As many of the queue as fit one segment and kRoundLimit; at least the first.
-void Commit::TakeRound() {
+// As many of the queue as fit one segment and kRoundLimit; at least the first. They are a list.
+Commit::Waiter* Commit::TakeRound() {
   const uint64_t limit = std::min(kRoundLimit, options_.segment_size_bytes - kSegmentHeaderSize);
-  uint64_t bytes = kSyncMarkSize;
-  size_t count = 0;
-  while (count < queue_.size() && (count == 0 || bytes + queue_[count]->size.bytes <= limit)) {
-    bytes += queue_[count++]->size.bytes;
+  Waiter* const round = first_;
+  Waiter* last = round;
+  uint64_t bytes = kSyncMarkSize + round->size.bytes;
+  while (last->next != nullptr && bytes + last->next->size.bytes <= limit) {
+    last = last->next;
+    bytes += last->size.bytes;
   }
-  const auto end = queue_.begin() + static_cast<ptrdiff_t>(count);
-  round_members_.assign(queue_.begin(), end);
-  queue_.erase(queue_.begin(), end);
+  first_ = std::exchange(last->next, nullptr);
+  return round;
 }
 
-Status Commit::CommitRound(uint64_t* synced_offset) {
+Status Commit::CommitRound(Waiter* round, uint64_t* synced_offset) {
+  try {
+    return WriteRound(round, synced_offset);
+  } catch (const std::bad_alloc&) {
+    // The log may have what the index has not.
+    return BecomeReadOnly({Code::kSystem, "commit: out of memory"});
+  }
+}
+
+Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
   BatchSize size{.bytes = kSyncMarkSize, .copied_bytes = kSyncMarkSize};
   round_has_deletes_ = false;
-  for (const Waiter* waiter : round_members_) {
+  for (const Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
     size.bytes += waiter->size.bytes;
     size.copied_bytes += waiter->size.copied_bytes;
     round_has_deletes_ = round_has_deletes_ || HasDelete(*waiter->batch);
@@ -125,7 +141,7 @@ Status Commit::CommitRound(uint64_t* synced_offset) {
   const bool marks = options_.sync_each_round || *synced_offset > marked_offset_;
   if (marks) round_.AddSyncMark(*synced_offset);
   decided_.clear();
-  for (Waiter* waiter : round_members_) {
+  for (Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
     waiter->status = Decide(waiter->batch);
     if (waiter->status.ok()) round_.AddGroup(*waiter->batch);
   }
@@ -312,8 +328,8 @@ Status Commit::BecomeReadOnly(const Status& why) {
 
 Status Commit::ReadOnlyError() const {
   if (read_only_reason_.empty()) return Status::Ok();
-  return {Code::kReadOnly, "the store is read-only since a sync failed (" + read_only_reason_ +
-                               "): compact, or restart the daemon"};
+  return {Code::kReadOnly, "the store is read-only since it could not be sure of its log (" +
+                               read_only_reason_ + "): compact, or restart the daemon"};
 }
 
 bool Commit::read_only() const {

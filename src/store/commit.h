@@ -79,6 +79,7 @@ class Commit {
     BatchSize size;
     Status status;  // written by the leader before it says kDone
     std::atomic<Turn> turn{Turn::kWait};
+    Waiter* next = nullptr;  // behind it in the queue, or in its round
   };
 
   bool BecomeLeader(Waiter* waiter);
@@ -87,7 +88,8 @@ class Commit {
   static void Tell(Waiter* waiter, Turn turn);
 
   // The leader's, without mutex_.
-  Status CommitRound(uint64_t* synced_offset);
+  Status CommitRound(Waiter* round, uint64_t* synced_offset);
+  Status WriteRound(Waiter* round, uint64_t* synced_offset);
   Status MakeRoom(uint64_t size_bytes, uint64_t* synced_offset);
   Status Rotate(uint64_t size_bytes);
   Status Install(Segment& segment);
@@ -98,7 +100,7 @@ class Commit {
   void Publish();
   void LogRefusals(const Status& status);
 
-  void TakeRound();  // with mutex_
+  Waiter* TakeRound();  // with mutex_
   Status SyncFile(const std::shared_ptr<const Fd>& fd, const std::string& path);
   Status ReadOnlyError() const;  // with mutex_
 
@@ -110,7 +112,8 @@ class Commit {
 
   std::mutex sync_mutex_;  // held while a file is synced; taken before mutex_
   mutable std::mutex mutex_;
-  std::vector<Waiter*> queue_;       // guarded by mutex_; in order of arrival
+  Waiter* first_ = nullptr;          // guarded by mutex_; the queue, in order of arrival
+  Waiter* last_ = nullptr;           // guarded by mutex_; meaningless where the queue is empty
   bool leading_ = false;             // guarded by mutex_; somebody leads, or was told to
   uint64_t appended_offset_ = 0;     // guarded by mutex_; of the active segment
   uint64_t synced_offset_ = 0;       // guarded by mutex_; what is surely on stable storage
@@ -120,7 +123,6 @@ class Commit {
   // The leader's own.
   uint64_t next_sequence_;
   uint64_t marked_offset_ = 0;  // what the last sync mark of the active segment says
-  std::vector<Waiter*> round_members_;
   Round round_;
   // Whether keys that this round, and its batch at hand, set or delete exist by then.
   std::unordered_map<std::string_view, bool> decided_;

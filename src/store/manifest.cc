@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "base/crc32.h"
+#include "base/escape.h"
 #include "base/file.h"
 
 namespace keystone {
@@ -122,7 +123,7 @@ Result<Manifest> ParseManifest(std::string_view text) {
   const auto version = lines.Take(kFirstLine);
   if (!version) return Damaged("not a keystonelight manifest");
   if (*version != std::to_string(kVersion)) {
-    return Damaged("format version " + std::string(version->substr(0, 16)) +
+    return Damaged("format version " + Escape(*version) +
                    " is not known here (this program reads 1)");
   }
   if (Status status = CheckCrc(text); !status.ok()) return status;

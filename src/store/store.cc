@@ -38,6 +38,11 @@ Status CheckOptions(const StoreOptions& options) {
                               " is below the limit of " + std::to_string(kSmallestSegment)};
 }
 
+bool FitsARecord(const Operation& operation) {
+  return !operation.key.empty() && operation.key.size() <= kMaxKeySize &&
+         operation.value.size() <= kMaxValueSize;
+}
+
 Status Damaged(const RecordView& record, std::string_view key) {
   return {Code::kCorrupt, "the value of '" + Escape(key) + "', sequence " +
                               std::to_string(record.sequence) +
@@ -179,6 +184,9 @@ Status Store::Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanR
 
 Status Store::Apply(Batch* batch) {
   if (batch->empty()) return Status::Ok();
+  for (const Operation& operation : batch->operations()) {
+    if (!FitsARecord(operation)) return {Code::kInvalid, "a key or value is over the log's limits"};
+  }
   const Gate::Pass pass(&parts_->gate);
   return parts_->commit->Submit(batch);
 }

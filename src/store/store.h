@@ -93,7 +93,8 @@ class Store {
 
   // Commits the whole batch or nothing, sets took_effect of each operation, and returns when it is
   // as durable as the policy says and visible to all. kNoSpace: nothing written, later writes may
-  // work again. kReadOnly: a sync has failed before.
+  // work again. kReadOnly: a sync has failed before. kInvalid: a key is empty, or a key or value
+  // larger than a record can hold.
   Status Apply(Batch* batch);
 
   uint64_t Count() const;

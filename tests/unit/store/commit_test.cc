@@ -595,6 +595,18 @@ TEST(Commit, ASegmentThatCantBeSyncedIsNotSealed) {
   CheckValue(*store, "fill0", Thousand());
 }
 
+TEST(Commit, ADirectoryThatCantBeSyncedBeforeTheManifestTurnsTheStoreReadOnly) {
+  Open(FsyncPolicy::kNo, kSmallSegment);
+  FillSegment();
+  faults::FailOnce(Call::kFsync, EIO, 1);
+  CHECK_EQUAL(Code::kReadOnly, Set(*store, "key", Thousand()).code());
+  CHECK_EQUAL(Code::kReadOnly, Set(*store, "key", Thousand()).code());
+  CheckValue(*store, "fill0", Thousand());
+  Open(FsyncPolicy::kNo, kSmallSegment);
+  CheckValue(*store, "fill0", Thousand());
+  CheckOk(Set(*store, "key", Thousand()));
+}
+
 TEST(Commit, ADirectoryThatCantBeSyncedBehindTheManifestTurnsTheStoreReadOnly) {
   Open(FsyncPolicy::kNo, kSmallSegment);
   FillSegment();
