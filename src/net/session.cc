@@ -1,5 +1,7 @@
 #include "net/session.h"
 
+#include <array>
+
 namespace keystone {
 namespace {
 
@@ -9,6 +11,9 @@ constexpr size_t kMaxBatchOperations = 1024;
 // Room for operations that a session keeps while it waits: a thousand may be waiting.
 constexpr size_t kKeptBatchOperations = 128;
 
+// How many lines' keys are fetched at once: about what a core has under way to memory, twice.
+constexpr size_t kLinesAhead = 32;
+
 }  // namespace
 
 Session::Session(Store* store, const Limits* limits, SessionHost* host, Counters* counters)
@@ -17,8 +22,10 @@ Session::Session(Store* store, const Limits* limits, SessionHost* host, Counters
 size_t Session::Consume(std::string_view input, std::string* replies) {
   has_more_ = false;
   size_t used = 0;
+  size_t fetched = searched_;  // an unfinished line is not looked at twice
   while (!closing_) {
     const std::string_view rest = input.substr(used);
+    if (used >= fetched) fetched = used + FetchAhead(rest);
     std::string_view line;
     size_t taken = 0;
     const bool finished = NextLine(rest, &line, &taken);
@@ -52,6 +59,25 @@ bool Session::NextLine(std::string_view rest, std::string_view* line, size_t* ta
   searched_ = finished ? 0 : rest.size();
   if (finished) *taken += end + 1;
   return finished;
+}
+
+// One look-up after the other would wait for memory each time; asked for together, they wait once.
+size_t Session::FetchAhead(std::string_view rest) {
+  constexpr std::string_view kGet = "GET ";
+  std::array<std::string_view, kLinesAhead> keys;
+  size_t count = 0;
+  size_t start = 0;
+  for (size_t i = 0; i < kLinesAhead; ++i) {
+    const size_t end = rest.find('\n', start);
+    if (end == rest.npos) break;
+    const std::string_view line = rest.substr(start, end - start);
+    start = end + 1;
+    if (EqualsIgnoringCase(line.substr(0, kGet.size()), kGet)) {
+      keys[count++] = line.substr(kGet.size());
+    }
+  }
+  if (count > 1) environment_.store->Prefetch({keys.data(), count});
+  return start == 0 ? rest.size() : start;
 }
 
 void Session::HandleLine(std::string_view text, std::string* replies) {

@@ -60,6 +60,9 @@ class Session {
   // Finds the first line of `rest` and how many bytes of `rest` it takes with its LF. False where
   // the line is unfinished; then only the bytes before its start are taken.
   bool NextLine(std::string_view rest, std::string_view* line, size_t* taken);
+  // Has the store fetch what the GETs among the next lines of `rest` will read; returns how many
+  // bytes those lines take.
+  size_t FetchAhead(std::string_view rest);
   void HandleLine(std::string_view text, std::string* replies);
   void Execute(const Request& request, std::string* replies);
   void Commit(std::string* replies);

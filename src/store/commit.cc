@@ -42,7 +42,7 @@ Status Commit::Submit(Batch* batch) {
   self.size = Prepare(batch);
   // The leader will look these keys up one after the other: what it would wait for is fetched here,
   // beside other leaders' work.
-  for (const Operation& operation : batch->operations()) index_->Prefetch(operation.key);
+  for (const Operation& operation : batch->operations()) index_->PrefetchRecord(operation.key);
   if (!BecomeLeader(&self) && Await(&self) == Turn::kDone) return self.status;
   Lead();
   return self.status;
@@ -328,8 +328,8 @@ Status Commit::BecomeReadOnly(const Status& why) {
 
 Status Commit::ReadOnlyError() const {
   if (read_only_reason_.empty()) return Status::Ok();
-  return {Code::kReadOnly, "the store is read-only since it could not be sure of its log (" +
-                               read_only_reason_ + "): compact, or restart the daemon"};
+  return {Code::kReadOnly,
+          "the store is read-only (" + read_only_reason_ + "): compact, or restart the daemon"};
 }
 
 bool Commit::read_only() const {

@@ -68,7 +68,12 @@ Status Index::Find(std::string_view key, RecordView* record) const {
   return FindIn(key, Hash(key), record, &where);
 }
 
-void Index::Prefetch(std::string_view key) const {
+void Index::PrefetchSlot(std::string_view key) const {
+  const uint64_t hash = Hash(key);
+  ShardOf(hash).Prefetch(TagOf(hash));
+}
+
+void Index::PrefetchRecord(std::string_view key) const {
   const uint64_t hash = Hash(key);
   Location where;
   ShardOf(hash).First(TagOf(hash), &where);
@@ -148,6 +153,11 @@ bool Index::Shard::First(uint32_t tag, Location* found) const {
   if (slots_[i].empty() || slots_[i].tag != tag) return false;
   *found = slots_[i].where();
   return !slots_[i + 1].empty() && slots_[i + 1].tag == tag;
+}
+
+void Index::Shard::Prefetch(uint32_t tag) const {
+  const std::lock_guard lock(mutex_);
+  if (buckets_ != 0) __builtin_prefetch(&slots_[Home(tag)]);
 }
 
 void Index::Shard::Collect(uint32_t tag, std::vector<Location>* found) const {

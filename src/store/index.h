@@ -44,8 +44,10 @@ class Index {
   // be the key's can't be trusted.
   Status Find(std::string_view key, RecordView* record) const;
 
-  // Starts to load what a Find of `key` will read into the processor's caches.
-  void Prefetch(std::string_view key) const;
+  // Start to load what a Find of `key` will read into the processor's caches: its slot, and then,
+  // once that is there, its record. Worth it where several keys are about to be looked up.
+  void PrefetchSlot(std::string_view key) const;
+  void PrefetchRecord(std::string_view key) const;
 
   // True where the live record of `key` is the one at `where`.
   bool Points(std::string_view key, Location where) const;
@@ -92,6 +94,7 @@ class Index {
     void Collect(uint32_t tag, std::vector<Location>* found) const;
     // The first of them only; true where there are more.
     bool First(uint32_t tag, Location* found) const;
+    void Prefetch(uint32_t tag) const;
     // Returns by how many bytes the shard's array has grown.
     size_t Insert(uint32_t tag, Location where);
     bool Replace(uint32_t tag, Location old, Location now);

@@ -157,6 +157,12 @@ Status Store::Exists(std::string_view key) {
   return parts_->Locate(key, &record);
 }
 
+void Store::Prefetch(std::span<const std::string_view> keys) {
+  const Gate::Pass pass(&parts_->gate);
+  for (const std::string_view key : keys) parts_->index->PrefetchSlot(key);
+  for (const std::string_view key : keys) parts_->index->PrefetchRecord(key);
+}
+
 uint64_t Store::Count() const { return parts_->index->size(); }
 
 Status Store::Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanResult* result) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -90,6 +91,9 @@ class Store {
   // kNotFound, or kCorrupt where the record's CRC does not match: such a value is never served.
   Status Get(std::string_view key, FoundValue* found);
   Status Exists(std::string_view key);
+
+  // A hint that Get will be called for these keys soon: starts to load what it will read.
+  void Prefetch(std::span<const std::string_view> keys);
 
   // Commits the whole batch or nothing, sets took_effect of each operation, and returns when it is
   // as durable as the policy says and visible to all. kNoSpace: nothing written, later writes may
