@@ -8,6 +8,7 @@ namespace {
 
 constexpr uint64_t kFlushBytes = uint64_t{1} << 20;
 constexpr size_t kFlushPieces = 1024;  // what one write takes
+constexpr size_t kRecordsAhead = 64;
 
 }  // namespace
 
@@ -28,17 +29,39 @@ Status Compactor::Copy(const SegmentSet::List& sources) {
 
 Status Compactor::CopySegment(const Segment& source) {
   Status status;
+  ahead_.clear();
   const ScanEnd end = ScanGroups(source.bytes(), source.header().first_sequence, true,
                                  [&](std::span<const PlacedRecord> group) {
-                                   status = CopyGroup(source, group);
+                                   LookAhead(group);
+                                   if (ahead_.size() >= kRecordsAhead) status = CopyAhead(source);
                                    return status.ok();
                                  });
+  if (status.ok()) status = CopyAhead(source);
   if (!status.ok()) return status;
   if (end.kind == ScanEnd::Kind::kDamage) {
     return {Code::kCorrupt, source.path() + ": offset " + std::to_string(end.damage_offset) + ": " +
                                 end.reason + "; run keystone-log check"};
   }
   return Flush();  // the pieces point into this source
+}
+
+// The index is looked at in no order that a processor could guess: what it would wait for is asked
+// for some records before.
+void Compactor::LookAhead(std::span<const PlacedRecord> group) {
+  for (const PlacedRecord& placed : group) index_->PrefetchSlot(placed.record.key);
+  ahead_.insert(ahead_.end(), group.begin(), group.end());
+}
+
+Status Compactor::CopyAhead(const Segment& source) {
+  std::span<const PlacedRecord> rest = ahead_;
+  while (!rest.empty()) {
+    size_t count = 1;
+    while (rest[count - 1].record.group_goes_on()) count++;
+    if (Status status = CopyGroup(source, rest.first(count)); !status.ok()) return status;
+    rest = rest.subspan(count);
+  }
+  ahead_.clear();
+  return Status::Ok();
 }
 
 Status Compactor::CopyGroup(const Segment& source, std::span<const PlacedRecord> group) {

@@ -56,6 +56,8 @@ class Compactor {
   using Header = std::array<char, kRecordHeaderSize>;
 
   Status CopySegment(const Segment& source);
+  void LookAhead(std::span<const PlacedRecord> group);
+  Status CopyAhead(const Segment& source);
   Status CopyGroup(const Segment& source, std::span<const PlacedRecord> group);
   Status CopyWhole(const Segment& source, std::span<const PlacedRecord> group);
   Status CopySingle(const Segment& source, const PlacedRecord& placed);
@@ -75,7 +77,8 @@ class Compactor {
   std::vector<iovec> pieces_;     // not yet written to the last output
   std::deque<Header> rewritten_;  // headers that pieces_ point at
   uint64_t pending_bytes_ = 0;
-  std::vector<bool> live_;  // of the group at hand
+  std::vector<PlacedRecord> ahead_;  // whole groups of the source, not yet looked up
+  std::vector<bool> live_;           // of the group at hand
 };
 
 }  // namespace keystone

@@ -61,8 +61,9 @@ struct Store::Parts {
   void RunSyncer();
   Status Locate(std::string_view key, RecordView* record);
   Status SyncUnlessReadOnly();
-  Status CompactBehindGate(uint64_t* reclaimed_bytes);
+  Status CompactBehindGate(SegmentSet::List* old, uint64_t* reclaimed_bytes);
   Status Switch(const Compactor& compactor, std::shared_ptr<Segment> active);
+  void Relocate(std::span<const Compactor::Move> moves);
 
   const StoreOptions options;
   const Log log;
@@ -247,10 +248,11 @@ Status Store::Compact() {
   Status status = parts_->SyncUnlessReadOnly();
   const auto closed = Clock::now();
   uint64_t reclaimed_bytes = 0;
+  SegmentSet::List old;  // what they hold is given back once the world turns again
   if (status.ok()) {
     parts_->gate.Close();
     try {
-      status = parts_->CompactBehindGate(&reclaimed_bytes);
+      status = parts_->CompactBehindGate(&old, &reclaimed_bytes);
     } catch (const std::bad_alloc&) {
       status = {Code::kSystem, "compact: out of memory"};
     }
@@ -283,16 +285,16 @@ Status Store::Parts::SyncUnlessReadOnly() {
 }
 
 // The steps of keystone-log(5), in their order.
-Status Store::Parts::CompactBehindGate(uint64_t* reclaimed_bytes) {
+Status Store::Parts::CompactBehindGate(SegmentSet::List* old, uint64_t* reclaimed_bytes) {
   if (cancelled) return {Code::kCancelled, "the store is closing"};
   // 2. The active segment takes no more records.
   if (Status status = SyncUnlessReadOnly(); !status.ok()) return status;
-  const SegmentSet::List old = segments.All();
+  *old = segments.All();
   const uint64_t old_bytes = segments.Bytes();
 
   // 3. Live records to new segments.
   Compactor compactor(directory.get(), index.get(), options.segment_size_bytes, &cancelled);
-  if (Status status = compactor.Copy(old); !status.ok()) return status;
+  if (Status status = compactor.Copy(*old); !status.ok()) return status;
   if (Status status = compactor.Finish(); !status.ok()) {
     for (const auto& output : compactor.outputs()) output->Remove();
     return status;
@@ -307,7 +309,7 @@ Status Store::Parts::CompactBehindGate(uint64_t* reclaimed_bytes) {
     if (active.ok()) active.value()->Remove();
     return status;
   }
-  for (const auto& segment : old) segment->Remove();
+  for (const auto& segment : *old) segment->Remove();
   const uint64_t new_bytes = segments.Bytes();
   *reclaimed_bytes = old_bytes > new_bytes ? old_bytes - new_bytes : 0;
   return Status::Ok();
@@ -324,11 +326,17 @@ Status Store::Parts::Switch(const Compactor& compactor, std::shared_ptr<Segment>
 
   for (const auto& output : compactor.outputs()) output->Seal();
   segments.Replace(std::move(next));
-  for (const Compactor::Move& move : compactor.moves()) {
-    index->Relocate(move.key, move.old, move.now);
-  }
+  Relocate(compactor.moves());
   commit->Adopt(std::move(active));
   return Status::Ok();
+}
+
+void Store::Parts::Relocate(std::span<const Compactor::Move> moves) {
+  constexpr size_t kAhead = 32;
+  for (size_t i = 0; i < moves.size(); i++) {
+    if (i + kAhead < moves.size()) index->PrefetchSlot(moves[i + kAhead].key);
+    index->Relocate(moves[i].key, moves[i].old, moves[i].now);
+  }
 }
 
 // ---- numbers
