@@ -139,18 +139,26 @@ ServerEvents EventsFor(const Notify& notify) {
           [&notify] { notify.Stopping(); }};
 }
 
-// Where the daemon can be reached, an address a line: needed with port 0, handy in scripts.
-Status WritePortFile(const Options& options, const Server& server) {
+// Where the daemon can be reached, an address a line: needed with port 0, handy in scripts. The log
+// says it, too, so a full disk is no reason not to serve what is on it.
+void WritePortFile(const Options& options, const Log& log, const Server& server) {
   std::string lines;
   for (const std::string& address : server.Addresses()) lines += address + "\n";
   bool renamed = false;
-  return ReplaceFile(options.data_dir, kPortFile, lines, &renamed);
+  const Status status = ReplaceFile(options.data_dir, kPortFile, lines, &renamed);
+  if (status.ok()) return;
+  log.Write(Priority::kWarning, "%s", status.message().c_str());
+  // An older one would name addresses that are not served any more; there may be none.
+  (void)RemoveFile(options.data_dir + "/" + kPortFile);
 }
 
 // Removes what only a running daemon has, and says how it went; `synced` is the store's last word.
 Status Finish(const Options& options, const Log& log, PidFile* pid_file, Status synced) {
-  const Status removed = RemoveFile(options.data_dir + "/" + kPortFile);
-  if (!removed.ok()) log.Write(Priority::kWarning, "%s", removed.message().c_str());
+  const std::string port_file = options.data_dir + "/" + kPortFile;
+  const Status removed = RemoveFile(port_file);
+  if (!removed.ok() && ::access(port_file.c_str(), F_OK) == 0) {
+    log.Write(Priority::kWarning, "%s", removed.message().c_str());
+  }
   pid_file->Remove();
   if (synced.ok()) log.Write(Priority::kNotice, "stopped");
   return synced;
@@ -190,8 +198,8 @@ Status Serve(const Options& options, const Log& log, Verdict* verdict) {
   store = std::move(opened.value());
 
   Status status = server.value()->Start(store.get(), signals.value().read_fd(), EventsFor(notify));
-  if (status.ok()) status = WritePortFile(options, *server.value());
   if (!status.ok()) return status;
+  WritePortFile(options, log, *server.value());
   log.Write(Priority::kNotice, "keystoned %s ready, pid %d", PACKAGE_VERSION, ::getpid());
   verdict->Ready();
   notify.Ready();

@@ -81,6 +81,8 @@ class Walk {
     if (end.unknown_flag || SyncMarkClaims(bytes_, end.damage_offset, end.offset)) return false;
     report_.tail_offset = end.offset;
     report_.tail_bytes = bytes_.size() - end.offset;
+    report_.tail_is_damaged = !end.incomplete;
+    report_.tail_reason = end.reason;
     return true;
   }
 
@@ -136,7 +138,7 @@ class Checker {
     if (problems_ == 0) return Status::Ok();
     return {Code::kCorrupt, directory_ + ": " + std::to_string(problems_) +
                                 (problems_ == 1 ? " problem" : " problems") +
-                                ", see the lines above; the daemon will not start on it"};
+                                ", see the lines above"};
   }
 
  private:
@@ -155,7 +157,7 @@ class Checker {
   std::string Verdict(const Segment& segment, bool active) {
     const SegmentReport report =
         WalkSegment(segment, active, [](std::span<const PlacedRecord>) { return true; });
-    problems_ += report.damages.size();
+    problems_ += report.damages.size() + (report.tail_is_damaged ? 1 : 0);
     std::string text;
     for (const Damage& damage : report.damages) {
       text += (text.empty() ? "" : "\n" + segment.name() + ": ") + Describe(damage);
@@ -226,7 +228,7 @@ std::string Describe(const Damage& damage) {
 
 std::string DescribeTail(const SegmentReport& report) {
   return "torn tail: " + std::to_string(report.tail_bytes) + " bytes at offset " +
-         std::to_string(report.tail_offset) + ", will be cut at start";
+         std::to_string(report.tail_offset) + " (" + report.tail_reason + "), will be cut at start";
 }
 
 SegmentReport WalkSegment(const Segment& segment, bool active, const GroupVisitor& visit) {

@@ -34,6 +34,8 @@ struct SegmentReport {
   // What a crash left at the end of the active segment: cut off by the next start, not a damage.
   uint64_t tail_offset = 0;
   uint64_t tail_bytes = 0;
+  bool tail_is_damaged = false;  // its bytes are wrong, not only missing
+  std::string tail_reason;
 };
 
 // "torn tail: 26 bytes at offset 88, will be cut at start"; the report must have one.

@@ -127,18 +127,19 @@ Status Commit::CommitRound(Waiter* round, uint64_t* synced_offset) {
 }
 
 Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
-  BatchSize size{.bytes = kSyncMarkSize, .copied_bytes = kSyncMarkSize};
+  BatchSize size;
   round_has_deletes_ = false;
   for (const Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
     size.bytes += waiter->size.bytes;
     size.copied_bytes += waiter->size.copied_bytes;
     round_has_deletes_ = round_has_deletes_ || HasDelete(*waiter->batch);
   }
+  if (NeedsMark(*synced_offset)) size.bytes += kSyncMarkSize;
   if (Status status = MakeRoom(size.bytes, synced_offset); !status.ok()) return status;
 
   const uint64_t start = active_->size();
-  round_.Start(next_sequence_, start, size.copied_bytes);
-  const bool marks = options_.sync_each_round || *synced_offset > marked_offset_;
+  round_.Start(next_sequence_, start, size.copied_bytes + kSyncMarkSize);
+  const bool marks = NeedsMark(*synced_offset);
   if (marks) round_.AddSyncMark(*synced_offset);
   decided_.clear();
   for (Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
@@ -155,6 +156,10 @@ Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
   if (marks) marked_offset_ = *synced_offset;
   Publish();
   return Status::Ok();
+}
+
+bool Commit::NeedsMark(uint64_t synced_offset) const {
+  return options_.sync_each_round || synced_offset > marked_offset_;
 }
 
 // A segment is left when the next round would pass its size; a round bigger than that has one to

@@ -90,6 +90,7 @@ class Commit {
   // The leader's, without mutex_.
   Status CommitRound(Waiter* round, uint64_t* synced_offset);
   Status WriteRound(Waiter* round, uint64_t* synced_offset);
+  bool NeedsMark(uint64_t synced_offset) const;
   Status MakeRoom(uint64_t size_bytes, uint64_t* synced_offset);
   Status Rotate(uint64_t size_bytes);
   Status Install(Segment& segment);

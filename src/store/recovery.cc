@@ -123,8 +123,7 @@ Status Recovery::OpenSegments() {
       if (status.code() != Code::kCorrupt) return status;
       return {Code::kCorrupt, status.message() +
                                   "; the MANIFEST names it: run keystone-log check " +
-                                  directory_->path() +
-                                  ", then repair the store or bring the file back from a backup"};
+                                  directory_->path() + ", then keystone-log repair or a backup"};
     }
     if (Status status = segments_->CheckRoom(segment.value()->number()); !status.ok()) {
       return status;
@@ -236,7 +235,9 @@ Status Recovery::FindLeftovers() {
         Segment::Open(directory_->path(), number, manifest.store_id, Segment::Access::kReadOnly, 0);
     if (!segment.ok()) {
       return {segment.status().code(),
-              segment.status().message() + "; the MANIFEST does not name it: move it away"};
+              segment.status().message() +
+                  "; the MANIFEST does not name it: move it away, or run keystone-log check " +
+                  directory_->path()};
     }
     leftovers_.push_back(SegmentName(number));
   }

@@ -33,8 +33,9 @@ class Scan {
       end_.offset = offset;
       group_.clear();
     }
-    return group_.empty() ? Ended(ScanEnd::Kind::kEnd)
-                          : EndAt(offset, "the file ends inside a group of records");
+    if (group_.empty()) return Ended(ScanEnd::Kind::kEnd);
+    end_.incomplete = true;
+    return EndAt(offset, "the file ends inside a group of records");
   }
 
  private:
@@ -44,6 +45,7 @@ class Scan {
     const RecordState state =
         check_bodies_ ? DecodeRecord(rest, &placed->record) : DecodeHeader(rest, &placed->record);
     end_.unknown_flag = state == RecordState::kUnknownFlag;
+    end_.incomplete = state == RecordState::kTruncated;
     if (state != RecordState::kValid) return Describe(state);
     if (placed->record.sequence < lowest_sequence_) return "sequence number goes backwards";
     if (placed->record.is_sync_mark() && !group_.empty()) return "sync mark inside a group";

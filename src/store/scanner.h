@@ -36,6 +36,7 @@ struct ScanEnd {
   uint64_t damage_offset = 0;  // kDamage: of the record that is invalid or missing
   std::string reason;          // kDamage: for people
   bool unknown_flag = false;   // kDamage: not damage but a newer version's record
+  bool incomplete = false;     // kDamage: what there is may be good, but the file ends in it
   uint64_t records = 0;        // in whole groups
   uint64_t last_sequence = 0;  // 0: no record
 };

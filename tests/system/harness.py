@@ -6,6 +6,7 @@ kernel picks, and ends every process it started, whatever a test did.
 
 import ctypes
 import os
+import re
 import resource
 import shutil
 import signal
@@ -184,8 +185,13 @@ class Daemon:
             return False
 
     def read_addresses(self):
-        """What it listens at: from the port file, one address a line, then Unix sockets."""
-        found = read_text(os.path.join(self.data, "keystoned.port")).split()
+        """What it listens at: from the port file, one address a line, then Unix sockets.
+
+        Where it could not write that file, its log says it."""
+        port_file = os.path.join(self.data, "keystoned.port")
+        found = read_text(port_file).split() if os.path.isfile(port_file) else []
+        if not found and "keystoned.port" in self.log():
+            found = re.findall(r"listening on (\S+)", self.log())
         found += [a for a in self.listen if a.startswith("unix:") and a not in found]
         return sorted(found, key=lambda address: address.startswith("unix:"))
 
@@ -193,7 +199,7 @@ class Daemon:
         # So that a port of an earlier life, now perhaps a stranger's, is never asked.
         try:
             os.unlink(os.path.join(self.data, "keystoned.port"))
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             pass
 
     def _stderr_path(self):

@@ -45,6 +45,13 @@ class Addresses(SystemTest):
                 continue
         self.fail("no port could be shared")
 
+    def test_port_file_that_can_not_be_written_is_told_and_no_reason_not_to_serve(self):
+        daemon = self.start_daemon()
+        self.assertEqual(daemon.stop(), 0)
+        os.mkdir(os.path.join(daemon.data, "keystoned.port"))
+        self.assertEqual(daemon.restart().request("PING"), b"OK PONG")
+        self.assertRegex(daemon.log(), "rename to .*keystoned.port: ")
+
     def test_restart_can_bind_the_same_port_at_once(self):
         daemon = self.start_daemon()
         client = self.connect(daemon)

@@ -80,6 +80,24 @@ class Check(LogTool):
         self.assertEqual(result.returncode, EX_DATAERR)
         self.assertIn("MANIFEST", result.stdout + result.stderr)
 
+    def test_tail_that_ends_too_early_is_told_and_no_damage(self):
+        log = Log().set(b"a", b"1").set(b"b", b"2")
+        data = self.made(log)
+        path = os.path.join(data, logformat.segment_name(1))
+        os.truncate(path, os.path.getsize(path) - 1)
+        result = run(KEYSTONE_LOG, "check", data)
+        self.assertEqual(result.returncode, 0)
+        self.assertIn("torn tail: 25 bytes at offset %d" % log.offsets[1], result.stdout)
+
+    def test_tail_with_a_wrong_byte_is_damage(self):
+        log = Log().set(b"a", b"1").set(b"b", b"2")
+        data = self.made(log)
+        path = os.path.join(data, logformat.segment_name(1))
+        logformat.flip_bit(path, os.path.getsize(path) - 1)
+        result = run(KEYSTONE_LOG, "check", data)
+        self.assertEqual(result.returncode, EX_DATAERR)
+        self.assertIn("offset %d" % log.offsets[1], result.stdout)
+
     def test_missing_directory_is_an_error_that_names_it(self):
         result = run(KEYSTONE_LOG, "check", self.path("absent"))
         self.assertNotEqual(result.returncode, 0)

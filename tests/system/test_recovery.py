@@ -166,7 +166,7 @@ class MadeByHand(RecoveryTest):
     def test_what_the_daemon_writes_is_what_the_format_says(self):
         daemon = self.start_daemon("--segment-size", "4k")
         with daemon.connect() as client:
-            for n in range(100):
+            for n in range(150):
                 client.set("key-%d" % n, b"\0" * n)
             client.delete("key-7")
             told = client.contents()

@@ -522,6 +522,16 @@ TEST(Commit, SegmentsAreSealedAtTheirSize) {
   for (int i = 0; i < 20; i++) CheckValue(*store, "key" + std::to_string(i), Thousand());
 }
 
+TEST(Commit, ASegmentIsFilledToItsLastByte) {
+  Open(FsyncPolicy::kNo, kSmallSegment);
+  const size_t room = kSmallSegment - keystone::kSegmentHeaderSize;
+  CheckOk(Set(*store, "k", std::string(room - keystone::kRecordHeaderSize - 1, 'v')));
+  LONGS_EQUAL(1, store->Stats().segments);
+  LONGS_EQUAL(kSmallSegment, store->Stats().log_bytes);
+  CheckOk(Set(*store, "l", "1"));
+  LONGS_EQUAL(2, store->Stats().segments);
+}
+
 TEST(Commit, MarksBeginAnewInEachSegment) {
   Open(FsyncPolicy::kAlways, kSmallSegment);
   for (int i = 0; i < 10; i++) CheckOk(Set(*store, "key" + std::to_string(i), Thousand()));
