@@ -244,6 +244,10 @@ Result<Manifest> LoadListedSegments(const std::string& directory) {
   if (manifest.status().code() != Code::kNotFound) return manifest;
   auto names = ListDirectory(directory);
   if (!names.ok()) return names.status();
+  const auto is_segment = [](const std::string& name) { return SegmentNumber(name).has_value(); };
+  if (std::none_of(names.value().begin(), names.value().end(), is_segment)) {
+    return Status(Code::kCorrupt, directory + ": there is no store in it");
+  }
   const auto in_use =
       std::find_if(names.value().begin(), names.value().end(), [&](const std::string& name) {
         const auto number = SegmentNumber(name);

@@ -45,8 +45,8 @@ std::string DescribeTail(const SegmentReport& report);
 // torn tail where recovery does.
 SegmentReport WalkSegment(const Segment& segment, bool active, const GroupVisitor& visit);
 
-// The MANIFEST, or one without segments where a start would make a new store. kCorrupt: it is
-// damaged, or missing beside segments.
+// The MANIFEST, or one without segments where the very first start was interrupted. kCorrupt: it is
+// damaged, missing beside segments, or there is no store at all.
 Result<Manifest> LoadListedSegments(const std::string& directory);
 
 // Prints a line for each segment. Ok where a start would accept the directory, else kCorrupt.

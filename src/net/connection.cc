@@ -31,7 +31,8 @@ using std::chrono::milliseconds;
 constexpr size_t kSmallInput = 16 * 1024;  // on the stack
 constexpr size_t kBigInput = 64 * 1024;    // the heap's first size
 constexpr size_t kMostPerRecv = 256 * 1024;
-constexpr size_t kKeptReplies = 4 * 1024;  // what an idle connection may hold on to
+constexpr size_t kMostAhead = size_t{16} << 20;  // of requests read while replies wait to be sent
+constexpr size_t kKeptReplies = 4 * 1024;        // what an idle connection may hold on to
 constexpr milliseconds kLinger{1000};
 constexpr milliseconds kLingerStep{10};
 
@@ -109,9 +110,12 @@ class Connection final : private SessionHost {
   void SetTimeouts();
   bool Receive();
   ssize_t ReceiveOnce(std::span<char> room);
+  bool ReceiveAhead();
   bool WaitForRest();
   bool Answer();
   bool SendReplies();
+  bool WaitToSend();
+  int Unsent() const;
   void NoteRest(size_t used);
   void Linger();
   bool EverythingArrived() const;
@@ -125,15 +129,11 @@ class Connection final : private SessionHost {
   Input input_;
 };
 
-void SetSocketTimeout(int fd, int option, milliseconds timeout) {
-  if (timeout.count() == 0) return;
-  const timeval value{.tv_sec = timeout.count() / 1000, .tv_usec = timeout.count() % 1000 * 1000};
-  (void)::setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value));
-}
-
 void Connection::SetTimeouts() {
-  SetSocketTimeout(fd_, SO_RCVTIMEO, context_.idle_timeout);
-  SetSocketTimeout(fd_, SO_SNDTIMEO, context_.write_timeout);
+  if (context_.idle_timeout.count() == 0) return;
+  const auto ms = context_.idle_timeout.count();
+  const timeval value{.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+  (void)::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &value, sizeof(value));
 }
 
 // False where nothing comes any more: end of file, a timeout, or a broken connection.
@@ -144,6 +144,16 @@ bool Connection::Receive() {
   input_.Added(static_cast<size_t>(size));
   counters_->bytes_read.Add(static_cast<uint64_t>(size));
   return true;
+}
+
+// What there is now. False where nothing comes any more.
+bool Connection::ReceiveAhead() {
+  const std::span<char> room = input_.Room();
+  const ssize_t size = ::recv(fd_, room.data(), room.size(), MSG_DONTWAIT);
+  if (size < 0) return errno == EINTR || errno == EAGAIN;
+  input_.Added(static_cast<size_t>(size));
+  counters_->bytes_read.Add(static_cast<uint64_t>(size));
+  return size > 0;
 }
 
 // The wait for the rest of a request is bounded by poll, but only where the rest isn't there yet.
@@ -170,12 +180,14 @@ bool Connection::WaitForRest() {
 
 // Executes all that is there and sends the replies. False where the peer doesn't take them.
 bool Connection::Answer() {
-  const std::string_view input = input_.bytes();
   size_t used = 0;
+  size_t seen;
   do {
+    const std::string_view input = input_.bytes();  // anew each time: sending may read more
+    seen = input.size();
     used += session_.Consume(input.substr(used), &replies_);
     if (!SendReplies()) return false;
-  } while (session_.has_more() && !session_.closing());
+  } while (!session_.closing() && (session_.has_more() || input_.bytes().size() > seen));
   NoteRest(used);
   return true;
 }
@@ -183,10 +195,12 @@ bool Connection::Answer() {
 bool Connection::SendReplies() {
   std::string_view left = replies_;
   while (!left.empty()) {
-    const ssize_t sent = ::send(fd_, left.data(), left.size(), MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent <= 0) return false;
-    left.remove_prefix(static_cast<size_t>(sent));
+    const ssize_t sent = ::send(fd_, left.data(), left.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) {
+      left.remove_prefix(static_cast<size_t>(sent));
+    } else if (errno != EINTR && (errno != EAGAIN || !WaitToSend())) {
+      return false;
+    }
   }
   counters_->bytes_written.Add(replies_.size());
   if (replies_.capacity() > kKeptReplies) {
@@ -195,6 +209,34 @@ bool Connection::SendReplies() {
     replies_.clear();
   }
   return true;
+}
+
+// Until the socket takes more. A client that sends all its requests before it reads a reply would
+// wait for us as we wait for it, so what it sends is read meanwhile. False where it takes nothing
+// for write_timeout, or is gone.
+bool Connection::WaitToSend() {
+  const bool bounded = context_.write_timeout.count() > 0;
+  auto deadline = Clock::now() + context_.write_timeout;
+  int unsent = Unsent();
+  bool reads = true;
+  for (;;) {
+    reads = reads && input_.bytes().size() < kMostAhead;
+    pollfd peer{.fd = fd_,
+                .events = static_cast<int16_t>(reads ? POLLIN | POLLOUT : POLLOUT),
+                .revents = 0};
+    const int ready = ::poll(&peer, 1, bounded ? PollTimeout(deadline - Clock::now()) : -1);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready < 0 || (peer.revents & (POLLERR | POLLNVAL)) != 0) return false;
+    if ((peer.revents & POLLOUT) != 0) return true;
+    if (ready > 0) {
+      if (!reads) return false;  // hung up
+      reads = ReceiveAhead();
+    } else if (const int left = std::exchange(unsent, Unsent()); unsent < left) {
+      deadline = Clock::now() + context_.write_timeout;  // it reads, if slowly
+    } else {
+      return false;
+    }
+  }
 }
 
 // The clock of an unfinished request starts with its first byte.
@@ -230,9 +272,12 @@ void Connection::Linger() {
 }
 
 // Whether the peer's system has acknowledged all that was sent.
-bool Connection::EverythingArrived() const {
+bool Connection::EverythingArrived() const { return Unsent() == 0; }
+
+// Bytes that the peer's system has not acknowledged; 0 where nobody can tell.
+int Connection::Unsent() const {
   int unsent = 0;
-  return ::ioctl(fd_, TIOCOUTQ, &unsent) != 0 || unsent == 0;
+  return ::ioctl(fd_, TIOCOUTQ, &unsent) == 0 ? unsent : 0;
 }
 
 // What a new thread is given, and owns.

@@ -98,6 +98,12 @@ class Check(LogTool):
         self.assertEqual(result.returncode, EX_DATAERR)
         self.assertIn("offset %d" % log.offsets[1], result.stdout)
 
+    def test_directory_without_a_store_is_not_whole(self):
+        os.mkdir(self.path("elsewhere"))
+        result = run(KEYSTONE_LOG, "check", self.path("elsewhere"))
+        self.assertEqual(result.returncode, EX_DATAERR)
+        self.assertIn(self.path("elsewhere"), result.stderr)
+
     def test_missing_directory_is_an_error_that_names_it(self):
         result = run(KEYSTONE_LOG, "check", self.path("absent"))
         self.assertNotEqual(result.returncode, 0)
