@@ -15,6 +15,9 @@ namespace {
 // Rounds stay small enough that nobody waits long for others' bytes.
 constexpr uint64_t kRoundLimit = uint64_t{4} << 20;
 
+// A leader's own client waits for them all.
+constexpr int kRoundsALeader = 16;
+
 bool HasDelete(const Batch& batch) {
   return std::any_of(batch.operations().begin(), batch.operations().end(),
                      [](const Operation& o) { return o.kind == Operation::Kind::kDelete; });
@@ -61,7 +64,20 @@ Commit::Turn Commit::Await(Waiter* waiter) {
   return waiter->turn.load(std::memory_order_acquire);
 }
 
+// To wake the next leader takes longer than a round without a sync, and nobody would commit
+// meanwhile: so the one who is awake leads on for a while.
 void Commit::Lead() {
+  const int most_rounds = options_.sync_each_round ? 1 : kRoundsALeader;
+  Waiter* told = LeadRound()->next;  // the first of the first round is the leader itself
+  for (int rounds = 1; !Resigns(rounds == most_rounds); rounds++) {
+    TellAll(std::exchange(told, nullptr));
+    TellAll(LeadRound());
+  }
+  TellAll(told);
+}
+
+// Commits one round and returns its members, not told yet.
+Commit::Waiter* Commit::LeadRound() {
   std::unique_lock lock(mutex_);
   Waiter* const round = TakeRound();
   Status status = ReadOnlyError();
@@ -73,16 +89,22 @@ void Commit::Lead() {
     if (!status.ok()) waiter->status = status;
     if (!waiter->status.ok()) write_errors_ += waiter->batch->operations().size();
   }
-  lock.lock();
+  return round;
+}
+
+// True where the leader is one no more: nobody waits, or, if it `must`, the first who does leads.
+bool Commit::Resigns(bool must) {
+  std::unique_lock lock(mutex_);
   Waiter* const next = first_;
+  if (next != nullptr && !must) return false;
   leading_ = next != nullptr;
   lock.unlock();
   if (next != nullptr) Tell(next, Turn::kLead);
-  // The first is the leader itself.
-  for (Waiter* waiter = round->next; waiter != nullptr;) {
-    Waiter* const told = std::exchange(waiter, waiter->next);
-    Tell(told, Turn::kDone);
-  }
+  return true;
+}
+
+void Commit::TellAll(Waiter* round) {
+  while (round != nullptr) Tell(std::exchange(round, round->next), Turn::kDone);
 }
 
 // A waiter's memory may be gone as soon as it sees its turn. The wake-up behind that only takes the

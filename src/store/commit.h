@@ -3,8 +3,9 @@
 // A thread that has a batch queues up. The first in the queue leads: it takes everybody who waits
 // with it, decides their deletes, encodes all groups, appends them with one write, syncs if the
 // policy is `always`, points the index at them and wakes the others. Whoever comes meanwhile makes
-// up the next round. So the order of rounds is the order of the log is the order of visibility, and
-// nobody reads what a crash could take back.
+// up the next round, which the same leader commits unless it has done so often enough. So the order
+// of rounds is the order of the log is the order of visibility, and nobody reads what a crash could
+// take back.
 //
 // A sync mark goes ahead of a round's groups when more of the segment is on stable storage than the
 // last mark says.
@@ -85,6 +86,9 @@ class Commit {
   bool BecomeLeader(Waiter* waiter);
   static Turn Await(Waiter* waiter);
   void Lead();
+  Waiter* LeadRound();
+  bool Resigns(bool must);
+  static void TellAll(Waiter* round);
   static void Tell(Waiter* waiter, Turn turn);
 
   // The leader's, without mutex_.
