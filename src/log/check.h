@@ -31,14 +31,16 @@ std::string Describe(const Damage& damage);
 struct SegmentReport {
   uint64_t records = 0;
   std::vector<Damage> damages;
-  // What a crash left at the end of the active segment: cut off by the next start, not a damage.
+  // What the next start would cut off the active segment. It is damage only where bytes of it are
+  // wrong: a tail that merely ends too early is what a killed daemon leaves.
   uint64_t tail_offset = 0;
   uint64_t tail_bytes = 0;
   bool tail_is_damaged = false;  // its bytes are wrong, not only missing
   std::string tail_reason;
 };
 
-// "torn tail: 26 bytes at offset 88, will be cut at start"; the report must have one.
+// "torn tail: 26 bytes at offset 88 (the file ends inside a record), will be cut at start"; the
+// report must have one.
 std::string DescribeTail(const SegmentReport& report);
 
 // Visits every group that can be read, stepping over damage. Draws the line between damage and a
@@ -49,7 +51,7 @@ SegmentReport WalkSegment(const Segment& segment, bool active, const GroupVisito
 // damaged, missing beside segments, or there is no store at all.
 Result<Manifest> LoadListedSegments(const std::string& directory);
 
-// Prints a line for each segment. Ok where a start would accept the directory, else kCorrupt.
+// Prints a line for each segment. Ok where all are whole or merely end too early, else kCorrupt.
 Status Check(const std::string& directory);
 
 }  // namespace keystone
