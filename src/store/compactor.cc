@@ -1,6 +1,8 @@
 #include "store/compactor.h"
 
 #include <algorithm>
+#include <thread>
+#include <utility>
 
 namespace keystone {
 
@@ -12,16 +14,22 @@ constexpr size_t kRecordsAhead = 64;
 
 }  // namespace
 
-Compactor::Compactor(Directory* directory, const Index* index, uint64_t segment_size_bytes,
-                     const std::atomic<bool>* cancelled)
-    : directory_(directory),
-      index_(index),
-      segment_size_bytes_(segment_size_bytes),
-      cancelled_(cancelled) {}
+// In turns so short that a client which waits for the processor hardly notices.
+void Pace::Step() {
+  constexpr std::chrono::microseconds kTurn{250};
+  if (share_percent_ >= kAllOfIt) return;
+  const auto worked = Clock::now() - worked_since_;
+  if (worked < kTurn) return;
+  std::this_thread::sleep_for(worked * (kAllOfIt - share_percent_) / share_percent_);
+  worked_since_ = Clock::now();
+}
+
+Compactor::Compactor(Directory* directory, Index* index, uint64_t segment_size_bytes, Pace* pace)
+    : directory_(directory), index_(index), segment_size_bytes_(segment_size_bytes), pace_(pace) {}
 
 Status Compactor::Copy(const SegmentSet::List& sources) {
-  moves_.reserve(index_->size());
-  for (const auto& source : sources) {
+  sources_ = sources;
+  for (const auto& source : sources_) {
     if (Status status = CopySegment(*source); !status.ok()) return status;
   }
   return Flush();
@@ -53,6 +61,8 @@ void Compactor::LookAhead(std::span<const PlacedRecord> group) {
 }
 
 Status Compactor::CopyAhead(const Segment& source) {
+  if (pace_->cancelled()) return {Code::kCancelled, "compaction stopped on request"};
+  pace_->Step();
   std::span<const PlacedRecord> rest = ahead_;
   while (!rest.empty()) {
     size_t count = 1;
@@ -65,21 +75,19 @@ Status Compactor::CopyAhead(const Segment& source) {
 }
 
 Status Compactor::CopyGroup(const Segment& source, std::span<const PlacedRecord> group) {
-  if (cancelled_->load(std::memory_order_relaxed)) {
-    return {Code::kCancelled, "compaction stopped on request"};
-  }
   live_.clear();
   for (const PlacedRecord& placed : group) {
     const RecordView& record = placed.record;
     live_.push_back(!record.is_sync_mark() && !record.tombstone &&
                     index_->Points(record.key, {source.number(), placed.offset}));
   }
+  copied_.insert(copied_.end(), live_.begin(), live_.end());
   if (std::find(live_.begin(), live_.end(), false) == live_.end()) {
     return CopyWhole(source, group);
   }
   for (size_t i = 0; i < group.size(); i++) {
     if (!live_[i]) continue;
-    if (Status status = CopySingle(source, group[i]); !status.ok()) return status;
+    if (Status status = CopySingle(group[i]); !status.ok()) return status;
   }
   return Status::Ok();
 }
@@ -89,29 +97,20 @@ Status Compactor::CopyWhole(const Segment& source, std::span<const PlacedRecord>
   const uint64_t size_bytes = group.back().offset + group.back().record.size_bytes() - start;
   Status status = MakeRoom(size_bytes, group.front().record.sequence);
   if (!status.ok()) return status;
-  for (const PlacedRecord& placed : group) {
-    Moved(source, placed, end_offset() + placed.offset - start);
-  }
   AddPiece(source.bytes().substr(start, size_bytes));
   return Status::Ok();
 }
 
-Status Compactor::CopySingle(const Segment& source, const PlacedRecord& placed) {
+Status Compactor::CopySingle(const PlacedRecord& placed) {
   const RecordView& record = placed.record;
   Status status = MakeRoom(record.size_bytes(), record.sequence);
   if (!status.ok()) return status;
-  Moved(source, placed, end_offset());
   Header& header = rewritten_.emplace_back();
   EncodeHeader(record.sequence, static_cast<uint32_t>(record.value.size()), record.key.size(),
                static_cast<uint16_t>(record.flags & ~kGroupGoesOn), record.body_crc, header.data());
   AddPiece({header.data(), header.size()});
   AddPiece(record.body);
   return Status::Ok();
-}
-
-void Compactor::Moved(const Segment& source, const PlacedRecord& placed, uint64_t offset) {
-  moves_.push_back(
-      {placed.record.key, {source.number(), placed.offset}, {outputs_.back()->number(), offset}});
 }
 
 Status Compactor::MakeRoom(uint64_t size_bytes, uint64_t first_sequence) {
@@ -156,8 +155,44 @@ Status Compactor::Flush() {
 Status Compactor::Finish() {
   for (const auto& output : outputs_) {
     if (Status status = output->Finish(); !status.ok()) return status;
+    output->Seal();
   }
   return Status::Ok();
+}
+
+void Compactor::Relocate() {
+  for (const auto& source : sources_) RelocateSegment(*source);
+}
+
+// The outputs hold what was copied in the order of the sources, without a gap.
+void Compactor::RelocateSegment(const Segment& source) {
+  const auto visit = [&](std::span<const PlacedRecord> group) {
+    for (const PlacedRecord& placed : group) {
+      if (!copied_[records_walked_++]) continue;
+      moves_.push_back({placed.record.key,
+                        {source.number(), placed.offset},
+                        NextPlace(placed.record.size_bytes())});
+      index_->PrefetchSlot(placed.record.key);
+    }
+    if (moves_.size() >= kRecordsAhead) RelocateAhead();
+    return true;
+  };
+  ScanGroups(source.bytes(), source.header().first_sequence, false, visit);
+  RelocateAhead();
+}
+
+void Compactor::RelocateAhead() {
+  for (const Move& move : moves_) index_->Relocate(move.key, move.old, move.now);
+  moves_.clear();
+  pace_->Step();
+}
+
+Location Compactor::NextPlace(uint64_t size_bytes) {
+  if (output_offset_ == outputs_[output_]->size()) {
+    output_++;
+    output_offset_ = kSegmentHeaderSize;
+  }
+  return {outputs_[output_]->number(), std::exchange(output_offset_, output_offset_ + size_bytes)};
 }
 
 }  // namespace keystone

@@ -1,10 +1,12 @@
 #include "store/index.h"
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <random>
 #include <set>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -301,9 +303,72 @@ TEST(Index, AnotherSeedIsAnotherOrder) {
 
 TEST(Index, MemoryIsCountedAndIsBytesAKey) {
   for (size_t i = 0; i < 50000; i++) Put(Key(i));
+  const uint64_t with_replaced = index->memory_bytes();
+  CHECK_FALSE(index->TakeReplaced().empty());
+  CHECK_TRUE(index->memory_bytes() < with_replaced);
   const uint64_t slots = index->memory_bytes() / 16;
   CHECK_TRUE(slots >= 50000);
   CHECK_TRUE(slots <= 50000 * 2 + 256 * 80);
   for (size_t i = 0; i < 50000; i++) CheckOk(index->Erase(Key(i)));
   LONGS_EQUAL(slots * 16, index->memory_bytes());
+}
+
+TEST(Index, ReadersFindEveryKeyWhileItGrowsAndOthersGo) {
+  constexpr size_t kStay = 2000;
+  constexpr size_t kComeAndGo = 20000;
+  for (size_t i = 0; i < kStay; i++) Put(Key(i));
+  std::vector<Location> places;
+  for (size_t i = 0; i < kComeAndGo; i++) places.push_back(Write("more" + std::to_string(i)));
+  std::atomic<bool> stop{false};
+  std::atomic<int> missed{0};
+  std::vector<std::thread> readers;
+  for (size_t r = 0; r < 3; r++) {
+    readers.emplace_back([&, r] {
+      for (size_t i = r; !stop; i++) {
+        RecordView record;
+        const std::string key = Key(i % kStay);
+        if (!index->Find(key, &record).ok() || record.key != key) missed++;
+      }
+    });
+  }
+  std::vector<keystone::Shard::Tables> replaced;  // they stay: there is no gate here
+  for (int round = 0; round < 3; round++) {
+    for (size_t i = 0; i < kComeAndGo; i++) {
+      CheckOk(index->Put("more" + std::to_string(i), places[i], 30));
+    }
+    replaced.push_back(index->TakeReplaced());
+    for (size_t i = 0; i < kComeAndGo; i++) CheckOk(index->Erase("more" + std::to_string(i)));
+  }
+  stop = true;
+  for (std::thread& reader : readers) reader.join();
+  LONGS_EQUAL(0, missed);
+  CHECK_FALSE(replaced[0].empty());
+  LONGS_EQUAL(kStay, index->size());
+}
+
+TEST(Index, ARelocationBesideItNeitherLosesNorRevivesAnything) {
+  constexpr size_t kKeys = 3000;
+  std::vector<Location> old;
+  std::vector<Location> moved;
+  std::vector<Location> newer;
+  for (size_t i = 0; i < kKeys; i++) old.push_back(Put(Key(i)));
+  for (size_t i = 0; i < kKeys; i++) moved.push_back(Write(Key(i)));
+  for (size_t i = 0; i < kKeys; i++) newer.push_back(Write(Key(i)));
+  std::thread compaction([&] {
+    for (size_t i = 0; i < kKeys; i++) index->Relocate(Key(i), old[i], moved[i]);
+  });
+  int failed = 0;
+  for (size_t i = 0; i < kKeys; i++) {  // a third is written, a third deleted, a third left
+    if (i % 3 == 0 && !index->Put(Key(i), newer[i], 30).ok()) failed++;
+    if (i % 3 == 1 && !index->Erase(Key(i)).ok()) failed++;
+  }
+  compaction.join();
+  LONGS_EQUAL(0, failed);
+  for (size_t i = 0; i < kKeys; i++) {
+    const bool in_place = i % 3 == 0   ? index->Points(Key(i), newer[i])
+                          : i % 3 == 2 ? index->Points(Key(i), moved[i])
+                                       : !index->Points(Key(i), moved[i]);
+    CHECK_TRUE(in_place);
+  }
+  LONGS_EQUAL(kKeys - kKeys / 3, index->size());
 }
