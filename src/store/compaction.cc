@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <new>
+#include <system_error>
+#include <thread>
 #include <utility>
 
 namespace keystone {
@@ -14,6 +17,9 @@ using Clock = std::chrono::steady_clock;
 // Of one processor, when it runs beside clients.
 constexpr unsigned kOnlineSharePercent = 20;
 
+// Who waits for a stop-the-world compaction leaves the processors to it.
+constexpr size_t kMostWorkers = 4;
+
 uint64_t MicrosecondsSince(Clock::time_point start) {
   const auto spent = Clock::now() - start;
   return static_cast<uint64_t>(
@@ -24,6 +30,33 @@ uint64_t SizeOf(const SegmentSet::List& segments) {
   uint64_t bytes = 0;
   for (const auto& segment : segments) bytes += segment->size();
   return bytes;
+}
+
+// Calls work(0) ... work(count - 1) at the same time, or one after the other where there are no
+// threads to be had.
+void AllAtOnce(size_t count, const std::function<void(size_t)>& work) {
+  std::vector<std::thread> threads;
+  for (size_t i = 1; i < count; i++) {
+    try {
+      threads.emplace_back(work, i);
+    } catch (const std::system_error&) {
+      work(i);
+    }
+  }
+  work(0);
+  for (std::thread& thread : threads) thread.join();
+}
+
+// `segments` in `count` successive parts of about the same size; some may be empty.
+std::vector<SegmentSet::List> Divide(const SegmentSet::List& segments, size_t count) {
+  std::vector<SegmentSet::List> parts(count);
+  const uint64_t total = SizeOf(segments) + 1;
+  uint64_t before = 0;
+  for (const auto& segment : segments) {
+    parts[(before + segment->size() / 2) * count / total].push_back(segment);
+    before += segment->size();
+  }
+  return parts;
 }
 
 double Seconds(uint64_t us) { return static_cast<double>(us) / 1e6; }
@@ -70,22 +103,20 @@ Status Compaction::RunOne(CompactionMode mode, Outcome* outcome) {
 Status Compaction::StopTheWorld(Outcome* outcome) {
   if (Status status = SyncUnlessReadOnly(); !status.ok()) return status;
   const SegmentSet::List old = segments_->All();
-  Pace pace(&cancelled_, Pace::kAllOfIt);
-  Compactor compactor(directory_, index_, segment_size_bytes_, &pace);
-  if (Status status = Copy(&compactor, old); !status.ok()) return status;
-  SegmentSet::List now = compactor.outputs();
+  Team team =
+      MakeTeam(std::min<size_t>(kMostWorkers, std::thread::hardware_concurrency()), Pace::kAllOfIt);
+  SegmentSet::List now;
+  if (Status status = Copy(&team, old, &now); !status.ok()) return status;
   auto active = directory_->CreateSegment(commit_->next_sequence(), segment_size_bytes_);
   Status status = active.ok() ? active.value()->Finish() : active.status();
-  if (status.ok()) {
-    now.push_back(active.value());
-    status = Replace(old, now);
-  }
+  if (active.ok()) now.push_back(active.value());
+  if (status.ok()) status = Replace(old, now);
   if (!status.ok()) {
     if (status.code() == Code::kReadOnly) return commit_->BecomeReadOnly(status);
     Discard(now);
     return status;
   }
-  compactor.Relocate();
+  AllAtOnce(team.size(), [&](size_t i) { team[i]->Relocate(); });
   commit_->Adopt(active.value());
   segments_->Forget(old);
   for (const auto& segment : old) segment->Remove();
@@ -97,27 +128,47 @@ Status Compaction::Online(Outcome* outcome) {
   if (Status status = commit_->Seal(); !status.ok()) return status;
   SegmentSet::List old = segments_->All();
   old.pop_back();  // every one but the last is sealed and on stable storage
-  Pace pace(&cancelled_, kOnlineSharePercent);
-  Compactor compactor(directory_, index_, segment_size_bytes_, &pace);
-  if (Status status = Copy(&compactor, old); !status.ok()) return status;
-  if (Status status = Replace(old, compactor.outputs()); !status.ok()) {
+  Team team = MakeTeam(1, kOnlineSharePercent);
+  SegmentSet::List now;
+  if (Status status = Copy(&team, old, &now); !status.ok()) return status;
+  if (Status status = Replace(old, now); !status.ok()) {
     if (status.code() == Code::kReadOnly) return commit_->BecomeReadOnly(status);
-    Discard(compactor.outputs());
+    Discard(now);
     return status;
   }
-  compactor.Relocate();
+  team.front()->Relocate();
   Retire(old);
-  outcome->reclaimed_bytes = SizeOf(old) - std::min(SizeOf(old), SizeOf(compactor.outputs()));
+  outcome->reclaimed_bytes = SizeOf(old) - std::min(SizeOf(old), SizeOf(now));
   return Status::Ok();
 }
 
+Compaction::Team Compaction::MakeTeam(size_t workers, unsigned share_percent) {
+  Team team(std::max<size_t>(workers, 1));
+  for (auto& compactor : team) {
+    compactor = std::make_unique<Compactor>(directory_, index_, segment_size_bytes_, &cancelled_,
+                                            share_percent);
+  }
+  return team;
+}
+
 // Live records to new segments, which are on stable storage under their names then.
-Status Compaction::Copy(Compactor* compactor, const SegmentSet::List& old) {
+Status Compaction::Copy(Team* team, const SegmentSet::List& old, SegmentSet::List* now) {
   if (cancelled_) return {Code::kCancelled, "the store is closing"};
-  if (Status status = compactor->Copy(old); !status.ok()) return status;
-  Status status = compactor->Finish();
-  if (!status.ok()) Discard(compactor->outputs());
-  return status;
+  const std::vector<SegmentSet::List> parts = Divide(old, team->size());
+  std::vector<Status> statuses(team->size());
+  AllAtOnce(team->size(), [&](size_t i) {
+    Compactor& compactor = *(*team)[i];
+    statuses[i] = compactor.Copy(parts[i]);
+    if (statuses[i].ok()) statuses[i] = compactor.Finish();
+  });
+  for (const auto& compactor : *team) {
+    now->insert(now->end(), compactor->outputs().begin(), compactor->outputs().end());
+  }
+  const auto failed = std::find_if(statuses.begin(), statuses.end(),
+                                   [](const Status& status) { return !status.ok(); });
+  if (failed == statuses.end()) return Status::Ok();
+  Discard(*now);
+  return *failed;
 }
 
 // 4. The MANIFEST, and what can be found: `now` where `old` was, before anything newer.

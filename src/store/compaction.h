@@ -65,10 +65,14 @@ class Compaction {
     uint64_t reclaimed_bytes = 0;
   };
 
+  // Compactors of successive parts of the old log, at work at the same time.
+  using Team = std::vector<std::unique_ptr<Compactor>>;
+
   Status RunOne(CompactionMode mode, Outcome* outcome);
   Status StopTheWorld(Outcome* outcome);
   Status Online(Outcome* outcome);
-  Status Copy(Compactor* compactor, const SegmentSet::List& old);
+  Team MakeTeam(size_t workers, unsigned share_percent);
+  Status Copy(Team* team, const SegmentSet::List& old, SegmentSet::List* now);
   Status Replace(const SegmentSet::List& old, const SegmentSet::List& now);
   void Discard(const SegmentSet::List& unnamed);
   void Retire(const SegmentSet::List& old);

@@ -25,7 +25,7 @@ uint64_t Index::Hash(std::string_view key) const {
 
 uint64_t Index::Position(std::string_view key) const {
   const uint64_t hash = Hash(key);
-  return (hash >> 56) << 32 | TagOf(hash);
+  return PositionOf(hash >> 56, TagOf(hash));
 }
 
 Status Index::Check(std::string_view key, Location where, RecordView* record) const {
@@ -80,13 +80,13 @@ void Index::PrefetchRecord(std::string_view key) const {
   }
 }
 
-bool Index::Points(std::string_view key, Location where) const {
-  const uint64_t hash = Hash(key);
+bool Index::Points(uint64_t position, Location where) const {
+  const Shard& shard = shards_[ShardAt(position)];
   Location first;
-  const bool more = ShardOf(hash).First(TagOf(hash), &first);
+  const bool more = shard.First(TagAt(position), &first);
   if (first == where || !more) return first == where;
   std::vector<Location> candidates;
-  ShardOf(hash).Collect(TagOf(hash), &candidates);
+  shard.Collect(TagAt(position), &candidates);
   return std::find(candidates.begin(), candidates.end(), where) != candidates.end();
 }
 
@@ -145,9 +145,8 @@ Status Index::Erase(std::string_view key) {
   return found;
 }
 
-bool Index::Relocate(std::string_view key, Location old, Location now) {
-  const uint64_t hash = Hash(key);
-  return ShardOf(hash).Replace(TagOf(hash), old, now);
+bool Index::Relocate(uint64_t position, Location old, Location now) {
+  return shards_[ShardAt(position)].Replace(TagAt(position), old, now);
 }
 
 uint64_t Index::Scan(uint64_t cursor, size_t count, std::vector<Entry>* entries) const {

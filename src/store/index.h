@@ -39,8 +39,8 @@ class Index {
   void PrefetchSlot(std::string_view key) const;
   void PrefetchRecord(std::string_view key) const;
 
-  // True where the live record of `key` is the one at `where`.
-  bool Points(std::string_view key, Location where) const;
+  // True where a key of that position has its live record at `where`.
+  bool Points(uint64_t position, Location where) const;
 
   // Points `key` at a record of `size_bytes`. An error (kCorrupt) says that an older record of the
   // key could not be read; the new one is found all the same.
@@ -49,8 +49,9 @@ class Index {
   // Forgets `key`; kNotFound where it was not there.
   Status Erase(std::string_view key);
 
-  // Points `key` at `now` where it is at `old`. Used when a compaction has moved a record.
-  bool Relocate(std::string_view key, Location old, Location now);
+  // Points the key of that position whose live record is at `old` at `now`; false where there is
+  // none. Used when a compaction has moved a record.
+  bool Relocate(uint64_t position, Location old, Location now);
 
   struct Entry {
     uint64_t position = 0;  // in scan order
@@ -62,7 +63,15 @@ class Index {
   uint64_t Scan(uint64_t cursor, size_t count, std::vector<Entry>* entries) const;
 
   // Where `key` stands in scan order; an entry's record has a key of that position, or is damaged.
+  // A position is its shard's number, then a tag.
+  static constexpr size_t kShards = 256;
   uint64_t Position(std::string_view key) const;
+  static uint64_t PositionOf(uint64_t shard, uint32_t tag) { return shard << 32 | tag; }
+  static size_t ShardAt(uint64_t position) { return position >> 32; }
+  static uint32_t TagAt(uint64_t position) { return static_cast<uint32_t>(position); }
+  void PrefetchPosition(uint64_t position) const {
+    shards_[ShardAt(position)].Prefetch(TagAt(position));
+  }
 
   uint64_t size() const { return size_.load(std::memory_order_relaxed); }
   uint64_t live_bytes() const { return live_bytes_.load(std::memory_order_relaxed); }
@@ -73,8 +82,6 @@ class Index {
   Shard::Tables TakeReplaced();
 
  private:
-  static constexpr size_t kShards = 256;
-
   uint64_t Hash(std::string_view key) const;
   static uint32_t TagOf(uint64_t hash) { return static_cast<uint32_t>(hash >> 24); }
   Shard& ShardOf(uint64_t hash) { return shards_[hash >> 56]; }

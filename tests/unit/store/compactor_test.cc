@@ -505,7 +505,6 @@ TEST_GROUP(Compactor) {
   std::unique_ptr<keystone::SegmentSet> segments = std::make_unique<keystone::SegmentSet>();
   std::unique_ptr<keystone::Index> index = std::make_unique<keystone::Index>(segments.get(), 0);
   std::atomic<bool> cancelled{false};
-  keystone::Pace pace{&cancelled, keystone::Pace::kAllOfIt};
 
   void setup() override {
     auto opened = keystone::Directory::OpenOrCreate(scratch.path());
@@ -539,23 +538,25 @@ TEST(Compactor, PointsTheIndexAtWhatHasMoved) {
   Put(2, "written over meanwhile");
   const keystone::Location old = Put(5, "key");
   CheckOk(index->Erase("dead"));
-  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &pace);
+  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+                                keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(segments->All()));
   const keystone::Location newer = Put(6, "written over meanwhile");
   CheckOk(compactor.Finish());
   LONGS_EQUAL(1, compactor.outputs().size());
   LONGS_EQUAL(2, compactor.outputs()[0]->header().first_sequence);
-  CHECK_TRUE(index->Points("key", old));
+  CHECK_TRUE(index->Points(index->Position("key"), old));
   compactor.Relocate();
   const uint64_t first_size = keystone::RecordSize("written over meanwhile", "value");
-  CHECK_TRUE(index->Points("key", {2, keystone::kSegmentHeaderSize + first_size}));
-  CHECK_TRUE(index->Points("written over meanwhile", newer));
+  CHECK_TRUE(index->Points(index->Position("key"), {2, keystone::kSegmentHeaderSize + first_size}));
+  CHECK_TRUE(index->Points(index->Position("written over meanwhile"), newer));
   LONGS_EQUAL(2, index->size());
 }
 
 TEST(Compactor, PlacesGoOnInTheNextSegment) {
   for (uint64_t i = 1; i <= 300; i++) Put(i, Key(static_cast<int>(i)));
-  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &pace);
+  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+                                keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(segments->All()));
   CheckOk(compactor.Finish());
   CHECK_TRUE(compactor.outputs().size() > 2);
@@ -571,7 +572,8 @@ TEST(Compactor, PlacesGoOnInTheNextSegment) {
 }
 
 TEST(Compactor, MakesNoSegmentOfNothing) {
-  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &pace);
+  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+                                keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(segments->All()));
   CHECK_TRUE(compactor.outputs().empty());
 }
@@ -579,7 +581,8 @@ TEST(Compactor, MakesNoSegmentOfNothing) {
 TEST(Compactor, WhatIsNotFinishedGoesWithIt) {
   Put(1, "key");
   {
-    keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &pace);
+    keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+                                  keystone::Pace::kAllOfIt);
     CheckOk(compactor.Copy(segments->All()));
     CHECK_TRUE(scratch.Has("000000000002.log.tmp"));
   }
@@ -588,7 +591,8 @@ TEST(Compactor, WhatIsNotFinishedGoesWithIt) {
 
 TEST(Compactor, StopsOnRequestInTheMiddle) {
   for (uint64_t i = 1; i <= 300; i++) Put(i, Key(static_cast<int>(i)));
-  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &pace);
+  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+                                keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(segments->All()));
   cancelled = true;
   CHECK_EQUAL(Code::kCancelled, compactor.Copy(segments->All()).code());

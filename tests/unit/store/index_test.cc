@@ -123,18 +123,18 @@ TEST(Index, AnErasedKeyIsGoneAndCanComeBack) {
 TEST(Index, PointsAtTheLiveRecordOnly) {
   const Location first = Put("key", "first");
   const Location second = Put("key", "second");
-  CHECK_FALSE(index->Points("key", first));
-  CHECK_TRUE(index->Points("key", second));
-  CHECK_FALSE(index->Points("other", second));
+  CHECK_FALSE(index->Points(index->Position("key"), first));
+  CHECK_TRUE(index->Points(index->Position("key"), second));
+  CHECK_FALSE(index->Points(index->Position("other"), second));
 }
 
 TEST(Index, RelocatesFromTheGivenPlaceOnly) {
   const Location old = Put("key", "value");
   const Location now = Write("key", "value");
-  CHECK_FALSE(index->Relocate("key", now, old));
-  CHECK_FALSE(index->Relocate("other", old, now));
-  CHECK_TRUE(index->Relocate("key", old, now));
-  CHECK_TRUE(index->Points("key", now));
+  CHECK_FALSE(index->Relocate(index->Position("key"), now, old));
+  CHECK_FALSE(index->Relocate(index->Position("other"), old, now));
+  CHECK_TRUE(index->Relocate(index->Position("key"), old, now));
+  CHECK_TRUE(index->Points(index->Position("key"), now));
   LONGS_EQUAL(1, index->size());
   LONGS_EQUAL(RecordSize("key", "value"), index->live_bytes());
 }
@@ -155,13 +155,13 @@ TEST(Index, DoesWhatAMapDoes) {
       RecordView record;
       const Status status = index->Find(key, &record);
       CHECK_EQUAL(expected != model.end() ? Code::kOk : Code::kNotFound, status.code());
-      if (status.ok()) CHECK_TRUE(index->Points(key, expected->second));
+      if (status.ok()) CHECK_TRUE(index->Points(index->Position(key), expected->second));
     }
   }
   std::multiset<uint64_t> offsets;
   uint64_t live_bytes = 0;
   for (const auto& [key, where] : model) {
-    CHECK_TRUE(index->Points(key, where));
+    CHECK_TRUE(index->Points(index->Position(key), where));
     offsets.insert(where.offset);
     live_bytes += RecordSize(key, "v");
   }
@@ -183,8 +183,8 @@ TEST(Index, KeysOfTheSameTagAreKeptApart) {
     const Location where_b = Put(b, "b");
     STRCMP_EQUAL("a", Find(a).c_str());
     STRCMP_EQUAL("b", Find(b).c_str());
-    CHECK_TRUE(index->Points(a, where_a));
-    CHECK_TRUE(index->Points(b, where_b));
+    CHECK_TRUE(index->Points(index->Position(a), where_a));
+    CHECK_TRUE(index->Points(index->Position(b), where_b));
     Put(a, "a2");
     STRCMP_EQUAL("a2", Find(a).c_str());
     STRCMP_EQUAL("b", Find(b).c_str());
@@ -226,7 +226,7 @@ TEST(Index, ADamagedHeaderIsNotAnAbsentKey) {
 
 TEST(Index, ALocationInNoSegmentIsDamage) {
   Put("key", "value");
-  CHECK_TRUE(index->Relocate("key", {1, 64}, {7, 64}));
+  CHECK_TRUE(index->Relocate(index->Position("key"), {1, 64}, {7, 64}));
   RecordView record;
   const Status status = index->Find("key", &record);
   CHECK_EQUAL(Code::kCorrupt, status.code());
@@ -355,7 +355,7 @@ TEST(Index, ARelocationBesideItNeitherLosesNorRevivesAnything) {
   for (size_t i = 0; i < kKeys; i++) moved.push_back(Write(Key(i)));
   for (size_t i = 0; i < kKeys; i++) newer.push_back(Write(Key(i)));
   std::thread compaction([&] {
-    for (size_t i = 0; i < kKeys; i++) index->Relocate(Key(i), old[i], moved[i]);
+    for (size_t i = 0; i < kKeys; i++) index->Relocate(index->Position(Key(i)), old[i], moved[i]);
   });
   int failed = 0;
   for (size_t i = 0; i < kKeys; i++) {  // a third is written, a third deleted, a third left
@@ -365,9 +365,9 @@ TEST(Index, ARelocationBesideItNeitherLosesNorRevivesAnything) {
   compaction.join();
   LONGS_EQUAL(0, failed);
   for (size_t i = 0; i < kKeys; i++) {
-    const bool in_place = i % 3 == 0   ? index->Points(Key(i), newer[i])
-                          : i % 3 == 2 ? index->Points(Key(i), moved[i])
-                                       : !index->Points(Key(i), moved[i]);
+    const bool in_place = i % 3 == 0   ? index->Points(index->Position(Key(i)), newer[i])
+                          : i % 3 == 2 ? index->Points(index->Position(Key(i)), moved[i])
+                                       : !index->Points(index->Position(Key(i)), moved[i]);
     CHECK_TRUE(in_place);
   }
   LONGS_EQUAL(kKeys - kKeys / 3, index->size());
