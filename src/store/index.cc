@@ -114,9 +114,13 @@ void Index::Insert(uint64_t hash, Location where) {
   Shard::Tables replaced;
   const size_t before = shard.memory_bytes();
   shard.Insert(TagOf(hash), where, &replaced);
-  const size_t after = shard.memory_bytes();
-  if (after == before) return;
-  memory_bytes_.fetch_add(after, std::memory_order_relaxed);
+  if (before == 0 || !replaced.empty()) {
+    memory_bytes_.fetch_add(shard.memory_bytes(), std::memory_order_relaxed);
+  }
+  for (size_t i = 1; i < replaced.size(); i++) {  // outgrown before anybody had seen it
+    memory_bytes_.fetch_add(MemoryBytes(*replaced[i]), std::memory_order_relaxed);
+  }
+  if (replaced.empty()) return;
   const std::lock_guard lock(replaced_mutex_);
   replaced_.insert(replaced_.end(), replaced.begin(), replaced.end());
 }

@@ -1,8 +1,12 @@
 #include "store/shard.h"
 
 #include <algorithm>
+#include <memory>
+#include <span>
 #include <thread>
 #include <utility>
+
+#include "base/pages.h"
 
 namespace keystone {
 
@@ -40,10 +44,17 @@ class Slot {
 // The last slot always stays empty, so that every walk ends, even one that sees half a change.
 class Shard::Table {
  public:
-  explicit Table(size_t buckets) : buckets_(buckets), slots_(buckets + kRoom) {}
+  explicit Table(size_t buckets)
+      : buckets_(buckets),
+        size_(buckets + kRoom),
+        pages_(size_ * sizeof(Slot)),
+        slots_(reinterpret_cast<Slot*>(pages_.data())) {
+    std::uninitialized_default_construct_n(slots_, size_);
+  }
 
   size_t buckets() const { return buckets_; }
-  size_t size() const { return slots_.size(); }
+  size_t size() const { return size_; }
+  size_t memory_bytes() const { return pages_.size(); }
   size_t Home(uint32_t tag) const { return (uint64_t{tag} * buckets_) >> 32; }
   Slot& operator[](size_t i) { return slots_[i]; }
   const Slot& operator[](size_t i) const { return slots_[i]; }
@@ -68,20 +79,22 @@ class Shard::Table {
 
  private:
   const size_t buckets_;
-  std::vector<Slot> slots_;
+  const size_t size_;
+  const Pages pages_;
+  Slot* const slots_;  // in pages_
 };
 
 // Into an empty table. The slots come in order, so each goes to its home or right behind the last.
 // False where the last cluster has no room.
 bool Shard::Table::CopyFrom(const Table& smaller) {
   size_t next = 0;
-  for (const Slot& slot : smaller.slots_) {
+  for (const Slot& slot : std::span(smaller.slots_, smaller.size_)) {
     if (slot.empty()) continue;
     next = std::max(next, Home(slot.tag()));
-    if (next + 1 >= slots_.size()) return false;
+    if (next + 1 >= size_) return false;
     slots_[next++].Set(slot);
   }
-  return next + 1 < slots_.size();
+  return next + 1 < size_;
 }
 
 // A writer's turn with the slots, by one that holds the mutex.
@@ -222,7 +235,7 @@ bool Shard::Remove(uint32_t tag, Location old) {
   return true;
 }
 
-size_t MemoryBytes(const Shard::Table& table) { return table.size() * sizeof(Slot); }
+size_t MemoryBytes(const Shard::Table& table) { return table.memory_bytes(); }
 
 size_t Shard::memory_bytes() const {
   const Table* const current = table();
