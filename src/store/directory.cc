@@ -11,6 +11,7 @@
 #include <chrono>
 
 #include "base/file.h"
+#include "store/hint.h"
 
 namespace keystone {
 
@@ -76,6 +77,7 @@ Result<Directory::Files> Directory::ListFiles() const {
   for (const std::string& name : names.value()) {
     if (name.ends_with(".tmp")) files.temporary.push_back(name);
     if (const auto number = SegmentNumber(name)) files.segments.push_back(*number);
+    if (const auto number = HintNumber(name)) files.hints.push_back(*number);
   }
   return files;
 }

@@ -22,12 +22,12 @@ Status Damaged(const Segment* segment, Location where, std::string_view why) {
 
 }  // namespace
 
-uint64_t Index::Hash(std::string_view key) const {
-  return XXH3_64bits_withSeed(key.data(), key.size(), seed_);
+uint64_t Index::Hash(std::string_view key, uint64_t seed) {
+  return XXH3_64bits_withSeed(key.data(), key.size(), seed);
 }
 
-uint64_t Index::Position(std::string_view key) const {
-  const uint64_t hash = Hash(key);
+uint64_t Index::Position(std::string_view key, uint64_t seed) {
+  const uint64_t hash = Hash(key, seed);
   return (hash >> 56) << 32 | TagOf(hash);
 }
 
@@ -126,6 +126,12 @@ bool Index::Relocate(std::string_view key, Location old, Location now) {
   return ShardOf(hash).Replace(TagOf(hash), old, now);
 }
 
+void Index::LoadShard(size_t shard, std::span<const Loaded> entries, uint64_t live_bytes) {
+  memory_bytes_.fetch_add(shards_[shard].Load(entries), std::memory_order_relaxed);
+  size_.fetch_add(entries.size(), std::memory_order_relaxed);
+  live_bytes_.fetch_add(live_bytes, std::memory_order_relaxed);
+}
+
 uint64_t Index::Scan(uint64_t cursor, size_t count, std::vector<Entry>* entries) const {
   const size_t wanted = entries->size() + count;
   auto from_tag = static_cast<uint32_t>(cursor);
@@ -214,6 +220,28 @@ void Index::Shard::Grow() {
     }
     if (next + 1 < slots_.size()) return;
   }
+}
+
+// 80 % full, so that the first keys to come do not make every shard grow at once.
+size_t Index::Shard::Load(std::span<const Loaded> entries) {
+  const std::lock_guard lock(mutex_);
+  if (entries.empty()) return 0;
+  buckets_ = std::max(kFirstBuckets, entries.size() + entries.size() / 4);
+  while (!Fill(entries)) buckets_ += buckets_ / 4;
+  used_ = entries.size();
+  return slots_.capacity() * sizeof(Slot);
+}
+
+// False where the last cluster would have no room.
+bool Index::Shard::Fill(std::span<const Loaded> entries) {
+  slots_ = std::vector<Slot>(buckets_ + kRoom);
+  size_t next = 0;
+  for (const Loaded& entry : entries) {
+    next = std::max(next, Home(entry.tag));
+    if (next + 1 >= slots_.size()) return false;
+    slots_[next++] = {entry.tag, entry.where.segment, entry.where.offset};
+  }
+  return true;
 }
 
 bool Index::Shard::Replace(uint32_t tag, Location old, Location now) {

@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -62,6 +63,15 @@ class Index {
   // Points `key` at `now` where it is at `old`. Used when a compaction has moved a record.
   bool Relocate(std::string_view key, Location old, Location now);
 
+  struct Loaded {
+    uint32_t tag = 0;  // the low half of its key's position
+    Location where;
+  };
+
+  // Fills an empty shard with `entries`, in the order of their tags, whose records have
+  // `live_bytes` together. Recovery only; different shards may be loaded by different threads.
+  void LoadShard(size_t shard, std::span<const Loaded> entries, uint64_t live_bytes);
+
   struct Entry {
     uint64_t position = 0;  // in scan order
     Location where;
@@ -71,8 +81,9 @@ class Index {
   // where positions collide). Returns the cursor to go on with, 0 at the end.
   uint64_t Scan(uint64_t cursor, size_t count, std::vector<Entry>* entries) const;
 
-  // Where `key` stands in scan order; an entry's record has a key of that position, or is damaged.
-  uint64_t Position(std::string_view key) const;
+  // Where a key stands in scan order, 40 bits: the shard, then the tag; an entry's record has a key of that position, or is damaged.
+  uint64_t Position(std::string_view key) const { return Position(key, seed_); }
+  static uint64_t Position(std::string_view key, uint64_t seed);
 
   uint64_t size() const { return size_.load(std::memory_order_relaxed); }
   uint64_t live_bytes() const { return live_bytes_.load(std::memory_order_relaxed); }
@@ -97,6 +108,8 @@ class Index {
     void Prefetch(uint32_t tag) const;
     // Returns by how many bytes the shard's array has grown.
     size_t Insert(uint32_t tag, Location where);
+    // As Insert of all, into an empty shard.
+    size_t Load(std::span<const Loaded> entries);
     bool Replace(uint32_t tag, Location old, Location now);
     bool Remove(uint32_t tag, Location old);
     // As Index::Scan within the shard; true, and the tag to go on with, where there is more.
@@ -109,6 +122,7 @@ class Index {
     Slot* FindSlot(uint32_t tag, Location where);
     bool InsertInOrder(const Slot& slot);
     void Grow();
+    bool Fill(std::span<const Loaded> entries);
 
     mutable std::mutex mutex_;
     std::vector<Slot> slots_;  // guarded by mutex_; buckets, then room for the last cluster
@@ -118,7 +132,8 @@ class Index {
 
   static constexpr size_t kShards = 256;
 
-  uint64_t Hash(std::string_view key) const;
+  static uint64_t Hash(std::string_view key, uint64_t seed);
+  uint64_t Hash(std::string_view key) const { return Hash(key, seed_); }
   static uint32_t TagOf(uint64_t hash) { return static_cast<uint32_t>(hash >> 24); }
   Shard& ShardOf(uint64_t hash) { return shards_[hash >> 56]; }
   const Shard& ShardOf(uint64_t hash) const { return shards_[hash >> 56]; }
