@@ -8,11 +8,14 @@
 #include <new>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "base/escape.h"
+#include "base/memory.h"
 #include "store/commit.h"
 #include "store/compactor.h"
 #include "store/directory.h"
+#include "store/hint_writer.h"
 #include "store/index.h"
 #include "store/recovery.h"
 #include "store/segment_set.h"
@@ -56,6 +59,7 @@ struct Store::Parts {
       : options(store_options), log(store_log) {}
 
   Status Recover(const RecoveryCallback& progress);
+  void StartHints();
   Status StartSyncer();
   void StopSyncer();
   void RunSyncer();
@@ -72,6 +76,7 @@ struct Store::Parts {
   SegmentSet segments;
   std::unique_ptr<Index> index;
   std::unique_ptr<Commit> commit;
+  std::unique_ptr<HintWriter> hints;
   Recovered recovered;
 
   std::atomic<bool> cancelled{false};
@@ -110,11 +115,20 @@ Status Store::Parts::Recover(const RecoveryCallback& progress) {
   if (Status status = recovery.OpenDirectory(); !status.ok()) return status;
   index = std::make_unique<Index>(&segments, directory->manifest().seed);
   if (Status status = recovery.Replay(index.get(), &recovered); !status.ok()) return status;
+  ReturnFreeMemory();
+  StartHints();
   commit = std::make_unique<Commit>(
       Commit::Options{.sync_each_round = options.fsync == FsyncPolicy::kAlways,
-                      .segment_size_bytes = options.segment_size_bytes},
+                      .segment_size_bytes = options.segment_size_bytes,
+                      .on_seal = [this](auto segment) { hints->Add(std::move(segment)); }},
       directory.get(), &segments, index.get(), &log, recovered.next_sequence);
   return Status::Ok();
+}
+
+void Store::Parts::StartHints() {
+  hints = std::make_unique<HintWriter>(options.directory, directory->manifest().seed, &log);
+  hints->Start();
+  for (auto& segment : std::exchange(recovered.without_hint, {})) hints->Add(std::move(segment));
 }
 
 Status Store::Close() {
@@ -122,6 +136,8 @@ Status Store::Close() {
   parts_->StopSyncer();
   const Gate::Pass pass(&parts_->gate);
   Status status = parts_->SyncUnlessReadOnly();
+  const bool synced = status.ok() && !parts_->commit->read_only();
+  parts_->hints->Finish(synced ? parts_->segments.active() : nullptr);
   parts_->commit.reset();
   return status;
 }
@@ -310,6 +326,8 @@ Status Store::Parts::CompactBehindGate(SegmentSet::List* old, uint64_t* reclaime
     return status;
   }
   for (const auto& segment : *old) segment->Remove();
+  hints->Forget(*old);
+  for (const auto& output : compactor.outputs()) hints->Add(output);
   const uint64_t new_bytes = segments.Bytes();
   *reclaimed_bytes = old_bytes > new_bytes ? old_bytes - new_bytes : 0;
   return Status::Ok();

@@ -130,12 +130,12 @@ TEST_GROUP(Compaction) {
   }
 
   void CheckStoppedByDamageAt(uint64_t offset) {
-    const std::set<std::string> files = testing::FilesIn(scratch.path());
+    const std::set<std::string> files = testing::LogFilesIn(scratch.path());
     testing::FlipByte(scratch.File(kFirst), offset);
     const Status status = store->Compact();
     CHECK_EQUAL(Code::kCorrupt, status.code());
     CheckSays(kFirst, status);
-    CHECK_TRUE(testing::FilesIn(scratch.path()) == files);
+    CHECK_TRUE(testing::LogFilesIn(scratch.path()) == files);
     LONGS_EQUAL(0, store->Stats().compactions);
   }
 };
@@ -323,10 +323,10 @@ TEST(Compaction, BitRotInATombstoneStopsIt) {
 TEST(Compaction, OnceCancelledItIsRefused) {
   for (const bool filled : {false, true}) {
     if (filled) Fill();
-    const std::set<std::string> files = testing::FilesIn(scratch.path());
+    const std::set<std::string> files = testing::LogFilesIn(scratch.path());
     store->CancelCompaction();
     CHECK_EQUAL(Code::kCancelled, store->Compact().code());
-    CHECK_TRUE(testing::FilesIn(scratch.path()) == files);
+    CHECK_TRUE(testing::LogFilesIn(scratch.path()) == files);
     CheckContentsNowAndAfterARestart();
   }
 }

@@ -199,6 +199,7 @@ TEST(Recovery, SyncsWhatItServesAndMarksItWithTheFirstWrite) {
   LONGS_EQUAL(116, log[2].claims);
   store.reset();
   WriteFile(kFirst, Flipped(scratch.Read(kFirst), 64));
+  LONGS_EQUAL(0, ::unlink(scratch.File("000000000001.hint").c_str()));
   CheckRefused(Code::kCorrupt, "offset 64");
 }
 
