@@ -48,10 +48,10 @@ class HintLoader {
   Hints* const hints_;
   Index* const index_;
 
-  std::vector<char> buffer_;      // blocks of files
-  std::vector<HintedKey> keys_;   // run behind run, each in order
+  std::vector<char> buffer_;       // blocks of files
+  std::vector<HintedKey> keys_;    // run behind run, each in order
   std::vector<HintedKey> merged_;  // room for a merge
-  std::vector<size_t> ends_;      // of the runs in keys_
+  std::vector<size_t> ends_;       // of the runs in keys_
   std::vector<Index::Loaded> loaded_;
   uint64_t live_bytes_ = 0;
 };

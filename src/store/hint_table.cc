@@ -15,21 +15,20 @@ constexpr uint64_t kSampleEntries = 4096;  // tell how many there will be
 
 }  // namespace
 
-ScanEnd HintTable::Fill(uint32_t ordinal, uint64_t offset, uint64_t first_sequence,
+ScanEnd HintTable::Fill(uint32_t ordinal, uint64_t from, uint64_t to, uint64_t first_sequence,
                         const Watcher& watch) {
-  const std::string_view bytes = (*segments_)[ordinal]->bytes();
-  const uint64_t start = offset;
+  const std::string_view bytes = (*segments_)[ordinal]->bytes().substr(0, to);
   const uint64_t reserve_at = entries_ + kSampleEntries;
   bool reserved = false;
-  uint64_t watched = start;
+  uint64_t watched = from;
   uint64_t records = 0;
-  ScanEnd scan_end = ScanGroupsFrom(
-      start, bytes, first_sequence, true, [&](std::span<const PlacedRecord> group) {
+  ScanEnd scan_end =
+      ScanGroupsFrom(from, bytes, first_sequence, true, [&](std::span<const PlacedRecord> group) {
         for (const PlacedRecord& placed : group) Add(ordinal, placed);
         records += group.size();
         last_offset_ = group.back().offset;
         if (!reserved && entries_ >= reserve_at) {
-          Reserve(last_offset_ - start, bytes.size() - last_offset_);
+          Reserve(last_offset_ - from, bytes.size() - last_offset_);
           reserved = true;
         }
         const uint64_t end = last_offset_ + group.back().record.size_bytes();
@@ -46,14 +45,13 @@ void HintTable::Add(uint32_t ordinal, const PlacedRecord& placed) {
   const RecordView& record = placed.record;
   if (record.is_sync_mark()) return;
   const uint64_t position = Index::Position(record.key, seed_);
-  shards_[position >> 32].push_back(
-      {.tag = static_cast<uint32_t>(position),
-       .ordinal = ordinal,
-       .offset = placed.offset,
-       .size_bytes = static_cast<uint32_t>(record.size_bytes()),
-       .key_size = static_cast<uint16_t>(record.key.size()),
-       .tombstone = record.tombstone,
-       .has_attributes = (record.flags & kHasAttributes) != 0});
+  shards_[position >> 32].push_back({.tag = static_cast<uint32_t>(position),
+                                     .ordinal = ordinal,
+                                     .offset = placed.offset,
+                                     .size_bytes = static_cast<uint32_t>(record.size_bytes()),
+                                     .key_size = static_cast<uint16_t>(record.key.size()),
+                                     .tombstone = record.tombstone,
+                                     .has_attributes = (record.flags & kHasAttributes) != 0});
   entries_++;
 }
 

@@ -25,9 +25,11 @@ class HintTable {
   // What was read since the last call; false stops the scan.
   using Watcher = std::function<bool(uint64_t bytes, uint64_t records)>;
 
-  // Takes in all whole groups of a segment from `offset` on, the end of a group, with every check;
-  // sequences must rise from `first_sequence`. Calls `watch` about every 256 KiB.
-  ScanEnd Fill(uint32_t ordinal, uint64_t offset, uint64_t first_sequence, const Watcher& watch);
+  // Takes in all whole groups of a segment between two offsets, the first the end of a group, with
+  // every check; sequences must rise from `first_sequence`. Calls `watch` about every 256 KiB and
+  // at the end.
+  ScanEnd Fill(uint32_t ordinal, uint64_t from, uint64_t to, uint64_t first_sequence,
+               const Watcher& watch);
 
   // Puts a shard in order and drops what was overwritten.
   void Sort(size_t shard);

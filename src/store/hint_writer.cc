@@ -139,8 +139,8 @@ Status HintWriter::Write(const std::shared_ptr<Segment>& segment) {
   const SegmentSet::List segments{segment};
   HintTable table(&segments, seed_);
   Status status;
-  const ScanEnd end = table.Fill(0, kSegmentHeaderSize, segment->header().first_sequence,
-                                 [&](uint64_t, uint64_t) {
+  const ScanEnd end = table.Fill(0, kSegmentHeaderSize, segment->size(),
+                                 segment->header().first_sequence, [&](uint64_t, uint64_t) {
                                    status = Pause();
                                    return status.ok();
                                  });

@@ -81,7 +81,8 @@ class Index {
   // where positions collide). Returns the cursor to go on with, 0 at the end.
   uint64_t Scan(uint64_t cursor, size_t count, std::vector<Entry>* entries) const;
 
-  // Where a key stands in scan order, 40 bits: the shard, then the tag; an entry's record has a key of that position, or is damaged.
+  // Where a key stands in scan order, 40 bits: the shard, then the tag; an entry's record has a key
+  // of that position, or is damaged.
   uint64_t Position(std::string_view key) const { return Position(key, seed_); }
   static uint64_t Position(std::string_view key, uint64_t seed);
 

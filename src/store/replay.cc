@@ -55,8 +55,7 @@ void Replay::DropHint(size_t ordinal, const Status& why) {
 // What the hints leave out, and whether it is as it should be.
 Status Replay::ScanAll(const std::vector<size_t>& ordinals) {
   Status status = RunTasks(
-      ordinals.size(), WorkerCount(),
-      [&](size_t, size_t task) { return Scan(ordinals[task]); },
+      ordinals.size(), WorkerCount(), [&](size_t, size_t task) { return Scan(ordinals[task]); },
       [&] { (void)meter_->Advance(0, 0); });
   return status.ok() ? Judge() : status;
 }
@@ -79,11 +78,12 @@ Status Replay::Scan(size_t ordinal) {
   hints_.tables[ordinal] = std::make_unique<HintTable>(&segments_, seed_);
   Status status;
   (void)::madvise(const_cast<char*>(bytes.data()), bytes.size(), MADV_SEQUENTIAL);
-  ends_[ordinal] = hints_.tables[ordinal]->Fill(static_cast<uint32_t>(ordinal), offset,
-                                                first_sequence, [&](uint64_t read, uint64_t records) {
-                                                  status = meter_->Advance(read, records);
-                                                  return status.ok();
-                                                });
+  ends_[ordinal] =
+      hints_.tables[ordinal]->Fill(static_cast<uint32_t>(ordinal), offset, bytes.size(),
+                                   first_sequence, [&](uint64_t read, uint64_t records) {
+                                     status = meter_->Advance(read, records);
+                                     return status.ok();
+                                   });
   (void)::madvise(const_cast<char*>(bytes.data()), bytes.size(), MADV_NORMAL);
   return status;
 }

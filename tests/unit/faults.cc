@@ -112,7 +112,9 @@ int __wrap_fdatasync(int fd) {
   return faults::Fails(faults::Call::kFdatasync, faults::IsHint(fd)) ? -1 : __real_fdatasync(fd);
 }
 
-int __wrap_fsync(int fd) { return faults::Fails(faults::Call::kFsync, faults::IsHint(fd)) ? -1 : __real_fsync(fd); }
+int __wrap_fsync(int fd) {
+  return faults::Fails(faults::Call::kFsync, faults::IsHint(fd)) ? -1 : __real_fsync(fd);
+}
 
 ssize_t __wrap_pwritev(int fd, const struct iovec* pieces, int count, off_t offset) {
   if (faults::Fails(faults::Call::kPwritev, faults::IsHint(fd))) return -1;
@@ -127,7 +129,8 @@ int __wrap_rename(const char* from, const char* to) {
 }
 
 int __wrap_ftruncate(int fd, off_t size) {
-  return faults::Fails(faults::Call::kFtruncate, faults::IsHint(fd)) ? -1 : __real_ftruncate(fd, size);
+  return faults::Fails(faults::Call::kFtruncate, faults::IsHint(fd)) ? -1
+                                                                     : __real_ftruncate(fd, size);
 }
 
 }  // extern "C"

@@ -1,8 +1,8 @@
 // Makes system calls fail, by replacing them when a test program is linked (-Wl,--wrap): production
 // code has no hooks. Thread-safe.
 //
-// Calls on hints (*.hint.tmp), which a thread in the background makes whenever it likes, are neither
-// counted nor failed but by FailForHints.
+// Calls on hints (*.hint.tmp), which a thread in the background makes whenever it likes, are
+// neither counted nor failed but by FailForHints.
 #ifndef KEYSTONE_TESTS_UNIT_FAULTS_H_
 #define KEYSTONE_TESTS_UNIT_FAULTS_H_
 
