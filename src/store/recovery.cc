@@ -89,9 +89,8 @@ Status Recovery::Replay(Index* index, Recovered* recovered) {
   if (Status status = replay.Run(index); !status.ok()) return status;
 
   if (Status status = EndSegment(&active, replay.active_end()); !status.ok()) return status;
-  // It may tell of bytes that are cut off, and that others will stand in place of.
-  if (replay.active_hint_is_bad()) leftovers_.push_back(HintName(active.number()));
   if (Status status = RemoveLeftovers(); !status.ok()) return status;
+  if (Status status = RemoveHints(replay.WithBadHint()); !status.ok()) return status;
   // What is served from now on is what the next crash must not take back.
   if (Status status = SyncData(active.writer()->get(), active.path()); !status.ok()) return status;
   recovered_.records = replay.records();
@@ -193,6 +192,16 @@ Status Recovery::RemoveLeftovers() {
                 directory_->Path(name).c_str());
   }
   return leftovers_.empty() ? Status::Ok() : directory_->Sync();
+}
+
+// That of the active segment may tell of bytes that were cut off, and that others will stand in
+// place of. What can't be removed is not used the next time either.
+Status Recovery::RemoveHints(const SegmentSet::List& segments) {
+  for (const auto& segment : segments) {
+    Status status = RemoveFile(directory_->Path(HintName(segment->number())));
+    if (!status.ok()) log_->Write(Priority::kWarning, "%s", status.message().c_str());
+  }
+  return segments.empty() ? Status::Ok() : directory_->Sync();
 }
 
 }  // namespace keystone

@@ -50,6 +50,7 @@ class Recovery {
   Status CutTail(Segment* segment, const ScanEnd& end);
   Status FindLeftovers();
   Status RemoveLeftovers();
+  Status RemoveHints(const SegmentSet::List& segments);
   bool IsListed(uint64_t number) const;
 
   Directory* const directory_;

@@ -157,6 +157,14 @@ Status Replay::Refuse(const Segment& segment, const ScanEnd& end) const {
               ", then keystone-log repair or a backup"};
 }
 
+SegmentSet::List Replay::WithBadHint() const {
+  SegmentSet::List segments;
+  for (size_t i = 0; i < segments_.size(); i++) {
+    if (bad_[i]) segments.push_back(segments_[i]);
+  }
+  return segments;
+}
+
 SegmentSet::List Replay::WithoutHint() const {
   SegmentSet::List segments;
   for (size_t i = 0; i + 1 < segments_.size(); i++) {

@@ -35,8 +35,8 @@ class Replay {
 
   // How the active segment ends.
   const ScanEnd& active_end() const { return ends_.back(); }
-  // What was wrong with its hint; that must go before anything else is written.
-  bool active_hint_is_bad() const { return bad_.back(); }
+  // Segments whose hints can't be used.
+  SegmentSet::List WithBadHint() const;
   // Sealed segments without a good hint of all that they hold.
   SegmentSet::List WithoutHint() const;
 
