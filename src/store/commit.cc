@@ -235,6 +235,7 @@ Status Commit::Rotate(uint64_t size_bytes) {
   const std::shared_ptr<Segment> sealed = active_;
   Begin(std::move(segment.value()));
   sealed->Seal();  // nobody finds its descriptor any more
+  if (options_.on_seal) options_.on_seal(sealed);
   log_->Write(Priority::kInfo, "segment %s sealed, %s begun", sealed->name().c_str(),
               active_->name().c_str());
   return Status::Ok();

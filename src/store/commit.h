@@ -17,6 +17,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -39,6 +40,7 @@ class Commit {
   struct Options {
     bool sync_each_round = false;  // fsync=always
     uint64_t segment_size_bytes = 0;
+    std::function<void(std::shared_ptr<Segment>)> on_seal;  // called by the leader; must not wait
   };
   struct Stats {
     uint64_t fsyncs = 0;
