@@ -18,8 +18,8 @@ constexpr uint64_t kRoundLimit = uint64_t{4} << 20;
 // A leader's own client waits for them all.
 constexpr int kRoundsALeader = 16;
 
-bool HasDelete(const Batch& batch) {
-  return std::any_of(batch.operations().begin(), batch.operations().end(),
+bool HasDelete(const Batch* batch) {
+  return std::any_of(batch->operations().begin(), batch->operations().end(),
                      [](const Operation& o) { return o.kind == Operation::Kind::kDelete; });
 }
 
@@ -39,16 +39,44 @@ Commit::Commit(const Options& options, Directory* directory, SegmentSet* segment
   marked_offset_ = kSegmentHeaderSize;
 }
 
-Status Commit::Submit(Batch* batch) {
-  Waiter self;
-  self.batch = batch;
-  self.size = Prepare(batch);
-  // The leader will look these keys up one after the other: what it would wait for is fetched here,
-  // beside other leaders' work.
+// Batches that share a round share the wait for it, so they are cut to what a round holds.
+void Commit::Submit(std::span<Batch* const> batches) {
+  size_t count = 0;
+  BatchSize size;
+  while (count < batches.size()) {
+    const BatchSize next = Ready(batches[count]);
+    if (count > 0 && size.bytes + next.bytes > RoundLimit()) {
+      SubmitTogether(batches.first(count), size);
+      batches = batches.subspan(count);
+      count = 0;
+      size = {};
+    }
+    count++;
+    size.bytes += next.bytes;
+    size.copied_bytes += next.copied_bytes;
+  }
+  if (count > 0) SubmitTogether(batches, size);
+}
+
+// The leader will look these keys up one after the other: what it would wait for is fetched here,
+// beside other leaders' work.
+BatchSize Commit::Ready(Batch* batch) {
+  if (!batch->status().ok()) return {};
   for (const Operation& operation : batch->operations()) index_->PrefetchRecord(operation.key);
-  if (!BecomeLeader(&self) && Await(&self) == Turn::kDone) return self.status;
+  return Prepare(batch);
+}
+
+void Commit::SubmitTogether(std::span<Batch* const> batches, const BatchSize& size) {
+  Waiter self;
+  self.batches = batches;
+  self.size = size;
+  if (!BecomeLeader(&self) && Await(&self) == Turn::kDone) return;
   Lead();
-  return self.status;
+}
+
+// How many bytes of groups fit one segment and kRoundLimit.
+uint64_t Commit::RoundLimit() const {
+  return std::min(kRoundLimit, options_.segment_size_bytes - kSegmentHeaderSize) - kSyncMarkSize;
 }
 
 // False where somebody leads: `waiter` is in the queue then.
@@ -86,8 +114,10 @@ Commit::Waiter* Commit::LeadRound() {
   if (status.ok()) status = CommitRound(round, &synced_offset);
   LogRefusals(status);
   for (Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
-    if (!status.ok()) waiter->status = status;
-    if (!waiter->status.ok()) write_errors_ += waiter->batch->operations().size();
+    for (Batch* batch : waiter->batches) {
+      if (!status.ok() && batch->status().ok()) batch->set_status(status);
+      if (!batch->status().ok()) write_errors_ += batch->operations().size();
+    }
   }
   return round;
 }
@@ -125,12 +155,12 @@ void Commit::LogRefusals(const Status& status) {
   }
 }
 
-// As many of the queue as fit one segment and kRoundLimit; at least the first. They are a list.
+// As many of the queue as fit; at least the first. They are a list.
 Commit::Waiter* Commit::TakeRound() {
-  const uint64_t limit = std::min(kRoundLimit, options_.segment_size_bytes - kSegmentHeaderSize);
+  const uint64_t limit = RoundLimit();
   Waiter* const round = first_;
   Waiter* last = round;
-  uint64_t bytes = kSyncMarkSize + round->size.bytes;
+  uint64_t bytes = round->size.bytes;
   while (last->next != nullptr && bytes + last->next->size.bytes <= limit) {
     last = last->next;
     bytes += last->size.bytes;
@@ -154,7 +184,8 @@ Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
   for (const Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
     size.bytes += waiter->size.bytes;
     size.copied_bytes += waiter->size.copied_bytes;
-    round_has_deletes_ = round_has_deletes_ || HasDelete(*waiter->batch);
+    round_has_deletes_ = round_has_deletes_ ||
+                         std::any_of(waiter->batches.begin(), waiter->batches.end(), HasDelete);
   }
   if (NeedsMark(*synced_offset)) size.bytes += kSyncMarkSize;
   if (Status status = MakeRoom(size.bytes, synced_offset); !status.ok()) return status;
@@ -165,8 +196,10 @@ Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
   if (marks) round_.AddSyncMark(*synced_offset);
   decided_.clear();
   for (Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
-    waiter->status = Decide(waiter->batch);
-    if (waiter->status.ok()) round_.AddGroup(*waiter->batch);
+    for (Batch* batch : waiter->batches) {
+      if (batch->status().ok()) batch->set_status(Decide(batch));
+      if (batch->status().ok()) round_.AddGroup(*batch);
+    }
   }
   if (round_.empty()) return Status::Ok();
 
