@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "net/listener.h"
+#include "store/batch.h"
 
 namespace keystone {
 
@@ -33,6 +34,7 @@ constexpr size_t kBigInput = 64 * 1024;    // the heap's first size
 constexpr size_t kMostPerRecv = 256 * 1024;
 constexpr size_t kMostAhead = size_t{16} << 20;  // of requests read while replies wait to be sent
 constexpr size_t kKeptReplies = 4 * 1024;        // what an idle connection may hold on to
+constexpr size_t kKeptOperations = 64;
 constexpr milliseconds kLinger{1000};
 constexpr milliseconds kLingerStep{10};
 
@@ -113,6 +115,7 @@ class Connection final : private SessionHost {
   bool ReceiveAhead();
   bool WaitForRest();
   bool Answer();
+  void Commit();
   bool SendReplies();
   bool WaitToSend();
   int Unsent() const;
@@ -124,6 +127,7 @@ class Connection final : private SessionHost {
   const int fd_;
   Counters* const counters_;
   std::optional<Clock::time_point> deadline_;  // of an unfinished request
+  Batch batch_;                                // empty but between Consume and Commit
   std::string replies_;
   Session session_;
   Input input_;
@@ -185,11 +189,20 @@ bool Connection::Answer() {
   do {
     const std::string_view input = input_.bytes();  // anew each time: sending may read more
     seen = input.size();
-    used += session_.Consume(input.substr(used), &replies_);
-    if (!SendReplies()) return false;
+    used += session_.Consume(input.substr(used), &batch_, &replies_);
+    if (!batch_.empty()) Commit();
+    if (session_.is_slow()) session_.ExecuteSlow(&replies_);
+    const bool waits = session_.has_more() && replies_.size() < Session::kReplyFlushSize;
+    if (!waits && !SendReplies()) return false;
   } while (!session_.closing() && (session_.has_more() || input_.bytes().size() > seen));
   NoteRest(used);
   return true;
+}
+
+void Connection::Commit() {
+  (void)context_.store->Apply(&batch_);  // the batch's status says it, too
+  session_.Committed(&batch_, &replies_);
+  if (batch_.operations().capacity() > kKeptOperations) batch_ = Batch();
 }
 
 bool Connection::SendReplies() {
