@@ -135,8 +135,21 @@ Status Server::Start(Store* store, int signal_fd, ServerEvents events) {
   const CompactionThreshold threshold{.stale_percent = options_.compact_stale_percent,
                                       .min_size_bytes = options_.compact_min_size_bytes};
   maintenance_ = std::make_unique<Maintenance>(store, threshold, [this] { Wake(); });
-  const Status started = maintenance_->Start();
-  return started.ok() ? StartListeners() : started;
+  if (Status started = maintenance_->Start(); !started.ok()) return started;
+  if (Status started = StartLoops(); !started.ok()) return started;
+  return StartListeners();
+}
+
+Status Server::StartLoops() {
+  try {
+    for (size_t i = 0; i < options_.io_threads; i++) {
+      loops_.push_back(std::make_unique<EventLoop>(context_));
+      if (Status started = loops_.back()->Start(); !started.ok()) return started;
+    }
+    return Status::Ok();
+  } catch (const std::bad_alloc&) {
+    return {Code::kSystem, "start the event loops: out of memory"};
+  }
 }
 
 Status Server::StartEvents() {
@@ -184,7 +197,7 @@ void Server::OnAccept(Fd client) {
       registry_.CountRejected();
       return Refuse(client.get(), "ERROR too many connections\n");
     }
-    const Status status = StartConnection(context_, &membership);
+    const Status status = Serve(&membership);
     if (status.ok()) return;
     registry_.CountRejected();
     Refuse(membership.fd(), "ERROR out of threads, try again later\n");
@@ -192,6 +205,14 @@ void Server::OnAccept(Fd client) {
   } catch (const std::bad_alloc&) {
     registry_.CountRejected();  // without the memory to say why
   }
+}
+
+// On a thread of its own, or the loops take turns.
+Status Server::Serve(Registry::Membership* membership) {
+  if (loops_.empty()) return StartConnection(context_, membership);
+  loops_[next_loop_]->Adopt(membership);
+  next_loop_ = (next_loop_ + 1) % loops_.size();
+  return Status::Ok();
 }
 
 void Server::OnExhausted(Fd client, int error) {

@@ -119,6 +119,11 @@ void Session::ExecuteSlow(std::string* replies) {
   AppendReply(reply, replies);
 }
 
+void Session::RefuseSlow(const Status& why, std::string* replies) {
+  slow_ = nullptr;
+  AppendStatus(why, replies);
+}
+
 void Session::Committed(Batch* batch, std::string* replies) {
   const Status& status = batch->status();
   for (const Operation& operation : batch->operations()) {

@@ -61,6 +61,7 @@ class Session {
   // thread.
   bool is_slow() const { return slow_ != nullptr; }
   void ExecuteSlow(std::string* replies);
+  void RefuseSlow(const Status& why, std::string* replies);  // instead
 
   // True once the conversation is over: send the replies, then close.
   bool closing() const { return closing_; }
