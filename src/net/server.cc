@@ -72,7 +72,8 @@ Server::Server(const ServerOptions& options, const Log& log)
     : options_(options),
       log_(log),
       started_(std::chrono::steady_clock::now()),
-      registry_(options.max_connections, [this] { Wake(); }) {
+      registry_(options.max_connections, [this] { OnEmpty(); }),
+      threads_(context_) {
   context_.log = &log;
   context_.limits = options.limits;
   context_.idle_timeout = options.idle_timeout;
@@ -209,7 +210,7 @@ void Server::OnAccept(Fd client) {
 
 // On a thread of its own, or the loops take turns.
 Status Server::Serve(Registry::Membership* membership) {
-  if (loops_.empty()) return StartConnection(context_, membership);
+  if (loops_.empty()) return threads_.Serve(membership);
   loops_[next_loop_]->Adopt(membership);
   next_loop_ = (next_loop_ + 1) % loops_.size();
   return Status::Ok();
@@ -318,6 +319,11 @@ void Server::EndIfDrained() {
 void Server::ArmTimer(milliseconds delay) {
   const timeval value{.tv_sec = delay.count() / 1000, .tv_usec = delay.count() % 1000 * 1000};
   ::event_add(timer_.get(), &value);
+}
+
+// The last connection is gone: the main thread wants to know only where it waits for that.
+void Server::OnEmpty() {
+  if (context_.draining) Wake();
 }
 
 void Server::Wake() {

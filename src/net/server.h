@@ -119,6 +119,7 @@ class Server {
   void ArmTimer(std::chrono::milliseconds delay);
 
   // Any thread.
+  void OnEmpty();
   void Wake();
   std::vector<std::string> StatsLines() const;
   void OnHttpRequest(const std::string& peer, std::string_view first_line);
@@ -134,6 +135,7 @@ class Server {
 
   Registry registry_;
   ConnectionContext context_;
+  ConnectionThreads threads_;
   std::vector<std::unique_ptr<EventLoop>> loops_;  // empty: a thread per connection
   size_t next_loop_ = 0;
   std::unique_ptr<Maintenance> maintenance_;

@@ -119,10 +119,12 @@ class OutOfThreads(SystemTest):
         old = self.connect(daemon)
         old.set("key", "value")
         self.set_process_limit(daemon, nobody, "1")
-        refused = self.connect(daemon)
-        found = answer(refused, 5)
+        found = b"OK PONG\n"
+        for _ in range(20):  # some may still get a spare thread
+            if found == b"OK PONG\n":
+                found = answer(self.connect(daemon), 5)
         if found == b"OK PONG\n":
-            self.skipTest("the limit does not bind here, or a spare thread was there")
+            self.skipTest("the limit does not bind here")
         self.assertRegex(found, rb"\A(ERROR [ -~]+\n|)\Z")
         self.assertEqual(old.request("GET key"), b"VALUE value")
         self.set_process_limit(daemon, nobody, "10000")
