@@ -36,6 +36,13 @@ bool FitsARecord(const Operation& operation) {
          operation.value.size() <= kMaxValueSize;
 }
 
+Status CheckLimits(const Batch& batch) {
+  if (std::all_of(batch.operations().begin(), batch.operations().end(), FitsARecord)) {
+    return Status::Ok();
+  }
+  return {Code::kInvalid, "a key or value is over the log's limits"};
+}
+
 Status Damaged(const RecordView& record, std::string_view key) {
   return {Code::kCorrupt, "the value of '" + Escape(key) + "', sequence " +
                               std::to_string(record.sequence) +
@@ -192,11 +199,14 @@ Status Store::Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanR
 
 Status Store::Apply(Batch* batch) {
   if (batch->empty()) return Status::Ok();
-  for (const Operation& operation : batch->operations()) {
-    if (!FitsARecord(operation)) return {Code::kInvalid, "a key or value is over the log's limits"};
-  }
+  Apply(std::span<Batch* const>(&batch, 1));
+  return batch->status();
+}
+
+void Store::Apply(std::span<Batch* const> batches) {
+  for (Batch* batch : batches) batch->set_status(CheckLimits(*batch));
   const Gate::Pass pass(&parts_->gate);
-  return parts_->commit->Submit(batch);
+  parts_->commit->Submit(batches);
 }
 
 Status Store::Sync() {
