@@ -309,6 +309,10 @@ void Load::Judge(uint64_t request, const BenchReply& reply) {
     if (options_.verify && !values_.Matches(request >> 1, reply.text)) {
       complain(&result_.wrong, "the value is not what was stored");
     }
+  } else if (reply.kind == BenchReply::Kind::kStored) {
+    if (options_.verify && CommandOf(request) == BenchCommand::kGet) {
+      complain(&result_.wrong, "no value");
+    }
   } else if (reply.kind == BenchReply::Kind::kNotFound) {
     result_.not_found++;
     if (options_.verify && options_.preload) complain(&result_.wrong, "stored, but not found");

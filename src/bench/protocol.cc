@@ -50,8 +50,9 @@ BenchReply ParseLine(BenchCommand command, std::string_view bytes) {
   const Line line = FirstLine(bytes, "\n");
   if (line.size_bytes == 0) return {};
   if (line.text.starts_with("ERROR ")) return {Kind::kError, line.size_bytes, line.text};
+  // A server that says OK to everything, GET too, shows what a way of serving allows at most.
+  if (line.text == "OK") return {Kind::kStored, line.size_bytes};
   const bool get = command == BenchCommand::kGet;
-  if (!get && line.text == "OK") return {Kind::kStored, line.size_bytes};
   if (get && line.text == "NOT_FOUND") return {Kind::kNotFound, line.size_bytes};
   if (get && line.text.starts_with("VALUE ")) {
     return {Kind::kValue, line.size_bytes, line.text.substr(6)};

@@ -22,7 +22,7 @@ void AppendSet(Protocol protocol, uint64_t key_number, const BenchValues& values
 struct BenchReply {
   enum class Kind : uint8_t {
     kPartial,   // not all of it is there
-    kStored,    // to a SET
+    kStored,    // to a SET; of the line protocol, to a GET as well
     kValue,     // to a GET: `text`
     kNotFound,  // to a GET
     kError,     // the server's own: `text`, one line

@@ -74,7 +74,7 @@ TEST(BenchProtocol, LineReplies) {
   CheckReply(Protocol::kLine, kGet, "VALUE \n", Kind::kValue, "");
   CheckReply(Protocol::kLine, kGet, "NOT_FOUND\n", Kind::kNotFound);
   CheckReply(Protocol::kLine, kSet, "ERROR disk full\n", Kind::kError, "ERROR disk full");
-  CheckInvalid(Protocol::kLine, kGet, "OK\n");
+  CheckReply(Protocol::kLine, kGet, "OK\n", Kind::kStored);
   CheckInvalid(Protocol::kLine, kSet, "VALUE x\n");
   CheckInvalid(Protocol::kLine, kSet, "+OK\r\n");
 }
