@@ -14,6 +14,8 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "bench/embedded.h"
+#include "bench/engine.h"
 #include "bench/load.h"
 #include "bench/options.h"
 #include "bench/report.h"
@@ -77,6 +79,22 @@ int RunLoad(const BenchOptions& options) {
   return Fail({Code::kIo, result.first_problem}, kProblemExit);
 }
 
+int RunStores(const BenchOptions& options) {
+  if (options.stores.engines.back() == EngineKind::kLevelDb && !HasLevelDb()) {
+    return Fail({Code::kInvalid, "this keystone-bench was built without LevelDB"}, EX_UNAVAILABLE);
+  }
+  auto stop = CatchSignals();
+  if (!stop.ok()) return Fail(stop.status(), EX_OSERR);
+  auto times = RunEmbedded(options.stores, stop.value().get());
+  if (!times.ok()) {
+    const Code code = times.status().code();
+    const bool problem = code == Code::kCorrupt || code == Code::kCancelled;
+    return Fail(times.status(), problem ? kProblemExit : ExitCode(code));
+  }
+  return Print(options.json ? EmbeddedJson(options.stores, times.value())
+                            : EmbeddedTable(options.stores, times.value()));
+}
+
 }  // namespace
 }  // namespace keystone
 
@@ -88,5 +106,5 @@ int main(int argc, char** argv) {
   if (!status.ok()) return Fail(status, EX_USAGE);
   if (options.help) return Print(BenchHelp());
   if (options.version) return Print("keystone-bench (keystonelight) " PACKAGE_VERSION "\n");
-  return RunLoad(options);
+  return options.embedded ? RunStores(options) : RunLoad(options);
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "bench/embedded.h"
 #include "bench/load.h"
 #include "cli/endpoint.h"
 
@@ -13,6 +14,8 @@ namespace keystone {
 struct BenchOptions {
   Endpoint endpoint;
   LoadOptions load;
+  bool embedded = false;  // measure stores in this process instead of a server
+  EmbeddedOptions stores;
   bool json = false;
   bool help = false;
   bool version = false;

@@ -60,6 +60,25 @@ Histogram All(const LoadResult& result) {
   return all;
 }
 
+// The times of one workload, in the order of the engines.
+std::vector<EmbeddedTime> TimesOf(const std::string& workload,
+                                  const std::vector<EmbeddedTime>& times) {
+  std::vector<EmbeddedTime> found;
+  for (const EmbeddedTime& time : times) {
+    if (time.workload == workload) found.push_back(time);
+  }
+  return found;
+}
+
+// Each workload once: those of the first engine.
+std::vector<std::string> Workloads(const std::vector<EmbeddedTime>& times) {
+  std::vector<std::string> workloads;
+  for (const EmbeddedTime& time : times) {
+    if (time.engine == times.front().engine) workloads.push_back(time.workload);
+  }
+  return workloads;
+}
+
 }  // namespace
 
 std::string LoadTable(const LoadOptions& options, const LoadResult& result) {
@@ -96,6 +115,48 @@ std::string LoadJson(const LoadOptions& options, const LoadResult& result) {
   Append(&out, "\"found\":%llu,\"not_found\":%llu,\"wrong\":%llu,\"errors\":%llu}\n",
          Number(result.found), Number(result.not_found), Number(result.wrong),
          Number(result.errors));
+  return out;
+}
+
+std::string EmbeddedTable(const EmbeddedOptions& options, const std::vector<EmbeddedTime>& times) {
+  std::string out;
+  Append(&out, "in this process, %llu keys of %zu bytes, values of %zu bytes, no sync\n\n%-10s",
+         Number(options.keys), kBenchKeySize, options.value_size_bytes, "");
+  for (const EngineKind engine : options.engines) {
+    Append(&out, " %9s us/op   per second", EngineName(engine));
+  }
+  Append(&out, options.engines.size() > 1 ? "      ratio\n" : "\n");
+  for (const std::string& workload : Workloads(times)) {
+    Append(&out, "%-10s", workload.c_str());
+    const std::vector<EmbeddedTime> found = TimesOf(workload, times);
+    for (const EmbeddedTime& time : found) {
+      Append(&out, " %15.3f %12.0f", time.seconds * 1e6 / static_cast<double>(options.keys),
+             PerSecond(options.keys, time.seconds));
+    }
+    if (found.size() > 1) Append(&out, " %10.2f", found[1].seconds / found[0].seconds);
+    out.append("\n");
+  }
+  return out;
+}
+
+std::string EmbeddedJson(const EmbeddedOptions& options, const std::vector<EmbeddedTime>& times) {
+  std::string out;
+  Append(&out, "{\"keys\":%llu,\"value_size\":%zu,\"workloads\":{", Number(options.keys),
+         options.value_size_bytes);
+  const char* comma = "";
+  for (const std::string& workload : Workloads(times)) {
+    Append(&out, "%s\"%s\":{", comma, workload.c_str());
+    const char* inner_comma = "";
+    for (const EmbeddedTime& time : TimesOf(workload, times)) {
+      Append(&out, "%s\"%s\":{\"us_per_op\":%.4f,\"per_second\":%.1f}", inner_comma,
+             EngineName(time.engine), time.seconds * 1e6 / static_cast<double>(options.keys),
+             PerSecond(options.keys, time.seconds));
+      inner_comma = ",";
+    }
+    out.append("}");
+    comma = ",";
+  }
+  out.append("}}\n");
   return out;
 }
 
