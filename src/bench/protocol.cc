@@ -15,10 +15,17 @@ struct Line {
   size_t size_bytes = 0;
 };
 
-Line FirstLine(std::string_view bytes, std::string_view end) {
-  const size_t at = bytes.find(end);
+Line FirstLine(std::string_view bytes) {
+  const size_t at = bytes.find('\n');
   if (at == bytes.npos) return {};
-  return {bytes.substr(0, at), at + end.size()};
+  return {bytes.substr(0, at), at + 1};
+}
+
+// The CR before the LF, where the protocol has one.
+bool DropReturn(Line* line) {
+  if (!line->text.ends_with('\r')) return false;
+  line->text.remove_suffix(1);
+  return true;
 }
 
 void AppendNumber(size_t number, std::string* out) {
@@ -47,7 +54,7 @@ BenchReply Value(std::string_view bytes, size_t start, size_t size, std::string_
 }
 
 BenchReply ParseLine(BenchCommand command, std::string_view bytes) {
-  const Line line = FirstLine(bytes, "\n");
+  const Line line = FirstLine(bytes);
   if (line.size_bytes == 0) return {};
   if (line.text.starts_with("ERROR ")) return {Kind::kError, line.size_bytes, line.text};
   // A server that says OK to everything, GET too, shows what a way of serving allows at most.
@@ -61,8 +68,9 @@ BenchReply ParseLine(BenchCommand command, std::string_view bytes) {
 }
 
 BenchReply ParseResp(BenchCommand command, std::string_view bytes) {
-  const Line line = FirstLine(bytes, "\r\n");
+  Line line = FirstLine(bytes);
   if (line.size_bytes == 0) return {};
+  if (!DropReturn(&line)) return {.kind = Kind::kInvalid};
   if (line.text.starts_with("-")) return {Kind::kError, line.size_bytes, line.text.substr(1)};
   const bool get = command == BenchCommand::kGet;
   if (!get && line.text == "+OK") return {Kind::kStored, line.size_bytes};
@@ -75,8 +83,9 @@ BenchReply ParseResp(BenchCommand command, std::string_view bytes) {
 }
 
 BenchReply ParseMemcached(BenchCommand command, std::string_view bytes) {
-  const Line line = FirstLine(bytes, "\r\n");
+  Line line = FirstLine(bytes);
   if (line.size_bytes == 0) return {};
+  if (!DropReturn(&line)) return {.kind = Kind::kInvalid};
   if (line.text == "ERROR" || line.text.starts_with("CLIENT_ERROR ") ||
       line.text.starts_with("SERVER_ERROR ")) {
     return {Kind::kError, line.size_bytes, line.text};

@@ -86,6 +86,7 @@ TEST(BenchProtocol, RespReplies) {
   CheckReply(Protocol::kResp, kGet, "$-1\r\n", Kind::kNotFound);
   CheckReply(Protocol::kResp, kGet, "-ERR no\r\n", Kind::kError, "ERR no");
   CheckInvalid(Protocol::kResp, kGet, "+OK\r\n");
+  CheckInvalid(Protocol::kResp, kSet, "+OK\n");
   CheckInvalid(Protocol::kResp, kSet, "$1\r\na\r\n");
   CheckInvalid(Protocol::kResp, kGet, "$1x\r\na\r\n");
   CheckInvalid(Protocol::kResp, kGet, "$1\r\nabc\r\n");
@@ -99,6 +100,7 @@ TEST(BenchProtocol, MemcachedReplies) {
   CheckReply(Protocol::kMemcached, kSet, "SERVER_ERROR out of memory\r\n", Kind::kError,
              "SERVER_ERROR out of memory");
   CheckInvalid(Protocol::kMemcached, kSet, "NOT_STORED\r\n");
+  CheckInvalid(Protocol::kMemcached, kSet, "STORED\n");
   CheckInvalid(Protocol::kMemcached, kGet, "VALUE k 0 x\r\n");
   CheckInvalid(Protocol::kMemcached, kGet, "VALUE k 0 1\r\nab\r\nEND\r\n");
 }
