@@ -46,9 +46,18 @@ Status Commit::Submit(Batch* batch) {
   // The leader will look these keys up one after the other: what it would wait for is fetched here,
   // beside other leaders' work.
   for (const Operation& operation : batch->operations()) index_->PrefetchRecord(operation.key);
-  if (!BecomeLeader(&self) && Await(&self) == Turn::kDone) return self.status;
+  return WaitForTurn(&self);
+}
+
+Status Commit::Seal() {
+  Waiter self;
+  return WaitForTurn(&self);
+}
+
+Status Commit::WaitForTurn(Waiter* waiter) {
+  if (!BecomeLeader(waiter) && Await(waiter) == Turn::kDone) return waiter->status;
   Lead();
-  return self.status;
+  return waiter->status;
 }
 
 // False where somebody leads: `waiter` is in the queue then.
@@ -83,6 +92,10 @@ Commit::Waiter* Commit::LeadRound() {
   Status status = ReadOnlyError();
   uint64_t synced_offset = synced_offset_;
   lock.unlock();
+  if (round->batch == nullptr) {
+    round->status = status.ok() ? SealActive() : status;
+    return round;
+  }
   if (status.ok()) status = CommitRound(round, &synced_offset);
   LogRefusals(status);
   for (Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
@@ -125,13 +138,15 @@ void Commit::LogRefusals(const Status& status) {
   }
 }
 
-// As many of the queue as fit one segment and kRoundLimit; at least the first. They are a list.
+// As many of the queue as fit one segment and kRoundLimit; at least the first. They are a list. Who
+// wants to seal is alone in it.
 Commit::Waiter* Commit::TakeRound() {
   const uint64_t limit = std::min(kRoundLimit, options_.segment_size_bytes - kSegmentHeaderSize);
   Waiter* const round = first_;
   Waiter* last = round;
   uint64_t bytes = kSyncMarkSize + round->size.bytes;
-  while (last->next != nullptr && bytes + last->next->size.bytes <= limit) {
+  while (round->batch != nullptr && last->next != nullptr && last->next->batch != nullptr &&
+         bytes + last->next->size.bytes <= limit) {
     last = last->next;
     bytes += last->size.bytes;
   }
@@ -145,6 +160,15 @@ Status Commit::CommitRound(Waiter* round, uint64_t* synced_offset) {
   } catch (const std::bad_alloc&) {
     // The log may have what the index has not.
     return BecomeReadOnly({Code::kSystem, "commit: out of memory"});
+  }
+}
+
+Status Commit::SealActive() {
+  if (active_->size() == kSegmentHeaderSize) return Status::Ok();
+  try {
+    return Rotate(0);
+  } catch (const std::bad_alloc&) {
+    return BecomeReadOnly({Code::kSystem, "seal a segment: out of memory"});
   }
 }
 
@@ -221,9 +245,7 @@ Status Commit::Install(Segment& segment) {
   if (Status status = segments_->CheckRoom(segment.number()); !status.ok()) return status;
   if (Status status = segment.Finish(); !status.ok()) return status;
   if (Status status = directory_->Sync(); !status.ok()) return status.As(Code::kReadOnly);
-  std::vector<uint64_t> numbers = directory_->manifest().segments;
-  numbers.push_back(segment.number());
-  return directory_->Commit(std::move(numbers));
+  return directory_->CommitAppended(segment.number());
 }
 
 void Commit::Begin(std::shared_ptr<Segment> active) {

@@ -60,6 +60,10 @@ class Commit {
   // Sync, where there is anything new. For the once-a-second syncer.
   Status SyncDirty();
 
+  // Ends the active segment, on stable storage, and begins another, unless it is empty: every
+  // record there is will not be written behind any more. Takes its turn among those who Submit.
+  Status Seal();
+
   // A compaction has put `active` in place of the old segments, all of it on stable storage: that
   // cures a failed sync.
   void Adopt(std::shared_ptr<Segment> active);
@@ -76,13 +80,14 @@ class Commit {
 
   // A thread in Submit.
   struct Waiter {
-    Batch* batch = nullptr;
+    Batch* batch = nullptr;  // null: to seal the active segment
     BatchSize size;
     Status status;  // written by the leader before it says kDone
     std::atomic<Turn> turn{Turn::kWait};
     Waiter* next = nullptr;  // behind it in the queue, or in its round
   };
 
+  Status WaitForTurn(Waiter* waiter);
   bool BecomeLeader(Waiter* waiter);
   static Turn Await(Waiter* waiter);
   void Lead();
@@ -93,6 +98,7 @@ class Commit {
 
   // The leader's, without mutex_.
   Status CommitRound(Waiter* round, uint64_t* synced_offset);
+  Status SealActive();
   Status WriteRound(Waiter* round, uint64_t* synced_offset);
   bool NeedsMark(uint64_t synced_offset) const;
   Status MakeRoom(uint64_t size_bytes, uint64_t* synced_offset);
