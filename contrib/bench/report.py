@@ -17,6 +17,8 @@ METRICS = {
     "seconds": ("seconds", False),
     "bytes": ("bytes", False),
     "extra_mib": ("extra memory, MiB", False),
+    "took_s": ("seconds that it took", None),
+    "p99_growth": ("99th percentile of latency, as a multiple of that before", None),
 }
 BARS = ("limit", "write+fdatasync", "cp and fsync")  # what shows a limit, not a peer
 TITLES = {

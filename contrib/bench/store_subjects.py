@@ -246,8 +246,8 @@ def _rewrite_redis(server):
 def _online(context, server, compact, keys):
     """The latency of a load without and with a compaction."""
     load = dict(clients=50, ratio="1:9", keys=keys)
-    context.add_load("1:9 load, 50 clients", server,
-                     context.bench(server, seconds=context.seconds * 2, **load))
+    before = context.bench(server, seconds=context.seconds * 2, **load)
+    context.add_load("1:9 load, 50 clients", server, before)
     process = context.start_bench(server, seconds=REWRITE_TIMEOUT_S, **load)
     begin = time.monotonic()
     extra = None
@@ -258,7 +258,8 @@ def _online(context, server, compact, keys):
         figures = context.finish_bench(process)
     case = "the same while it compacts"
     context.add_load(case, server, figures)
-    context.results.add(case, server.name, extra_mib=extra / 2**20, seconds=seconds)
+    context.results.add(case, server.name, extra_mib=extra / 2**20, took_s=seconds,
+                        p99_growth=figures["all"]["p99_us"] / before["all"]["p99_us"])
 
 
 def compaction(context):
