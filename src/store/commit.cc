@@ -230,7 +230,7 @@ Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
   }
   if (round_.empty()) return Status::Ok();
 
-  if (Status status = active_->Append(round_.pieces(), round_.size_bytes()); !status.ok()) {
+  if (Status status = Append(); !status.ok()) {
     return status.code() == Code::kReadOnly ? BecomeReadOnly(status) : status;
   }
   if (Status status = SyncRound(start); !status.ok()) return status;
@@ -238,6 +238,12 @@ Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
   if (marks) marked_offset_ = *synced_offset;
   Publish();
   return Status::Ok();
+}
+
+// To reserve pays where each round is synced.
+Status Commit::Append() {
+  return options_.sync_each_round ? active_->AppendAndReserve(round_.pieces(), round_.size_bytes())
+                                  : active_->Append(round_.pieces(), round_.size_bytes());
 }
 
 bool Commit::NeedsMark(uint64_t synced_offset) const {
@@ -258,6 +264,7 @@ Status Commit::MakeRoom(uint64_t size_bytes, uint64_t* synced_offset) {
 }
 
 Status Commit::Rotate(uint64_t size_bytes) {
+  if (Status status = active_->CutReserve(); !status.ok()) return status;
   if (Status status = SyncFile(active_->writer(), active_->path()); !status.ok()) return status;
   const uint64_t capacity = std::max(options_.segment_size_bytes, kSegmentHeaderSize + size_bytes);
   auto segment = directory_->CreateSegment(next_sequence_, capacity);

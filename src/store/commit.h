@@ -107,6 +107,7 @@ class Commit {
   Status CommitRound(Waiter* round, uint64_t* synced_offset);
   Status SealActive();
   Status WriteRound(Waiter* round, uint64_t* synced_offset);
+  Status Append();
   bool NeedsMark(uint64_t synced_offset) const;
   Status MakeRoom(uint64_t size_bytes, uint64_t* synced_offset);
   Status Rotate(uint64_t size_bytes);

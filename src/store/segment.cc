@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/endian/conversion.hpp>
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 #include "base/crc32.h"
 #include "base/file.h"
@@ -23,6 +25,7 @@ using boost::endian::store_little_u64;
 
 constexpr std::string_view kMagic = "KEYSTONE";
 constexpr uint32_t kVersion = 1;
+constexpr size_t kReserveBytes = 256 * 1024;
 
 Status Damaged(const std::string& what) { return {Code::kCorrupt, what}; }
 
@@ -147,13 +150,36 @@ Status Segment::Append(std::span<iovec> pieces, uint64_t size_bytes) {
     size_.store(offset + size_bytes, std::memory_order_release);
     return status;
   }
+  reserved_end_ = 0;
   if (Status cut = Truncate(writer_->get(), offset, path_); !cut.ok()) {
     return {Code::kReadOnly, status.message() + "; " + cut.message()};
   }
   return status;
 }
 
+// Zeros are no records, so it is no harm if they get to the disk without what was to be in front.
+// Where there is no room for them, this segment does without.
+Status Segment::AppendAndReserve(std::span<iovec> pieces, uint64_t size_bytes) {
+  static constexpr std::array<char, kReserveBytes> kZeros{};
+  const uint64_t end = size() + size_bytes;
+  if (end <= reserved_end_ || end + kReserveBytes > mapping_.size()) {
+    return Append(pieces, size_bytes);
+  }
+  std::vector<iovec> with_zeros(pieces.begin(), pieces.end());
+  with_zeros.push_back({const_cast<char*>(kZeros.data()), kZeros.size()});
+  if (Status status = WriteAt(writer_->get(), with_zeros, size(), path_); !status.ok()) {
+    reserved_end_ = std::numeric_limits<uint64_t>::max();
+    return Append(pieces, size_bytes);
+  }
+  reserved_end_ = end + kReserveBytes;
+  size_.store(end, std::memory_order_release);
+  return Status::Ok();
+}
+
+Status Segment::CutReserve() { return reserved_end_ > size() ? CutTo(size()) : Status::Ok(); }
+
 Status Segment::CutTo(uint64_t size_bytes) {
+  reserved_end_ = 0;
   size_.store(size_bytes, std::memory_order_release);
   return Truncate(writer_->get(), size_bytes, path_);
 }

@@ -72,6 +72,13 @@ class Segment {
   // be written again.
   Status Append(std::span<iovec> pieces, uint64_t size_bytes);
 
+  // As Append, and where the file has to grow for it, it grows by some zeros more: the syncs of the
+  // appends that will go there then have no metadata to write.
+  Status AppendAndReserve(std::span<iovec> pieces, uint64_t size_bytes);
+
+  // Cuts off the zeros behind the last record. A sealed segment has none.
+  Status CutReserve();
+
   // Cuts the file to `size_bytes`, a border between groups. Recovery, or a failed sync.
   Status CutTo(uint64_t size_bytes);
 
@@ -115,6 +122,7 @@ class Segment {
   std::shared_ptr<const Fd> writer_;
   std::string temporary_path_;  // empty once the file has its name
   std::atomic<uint64_t> size_{0};
+  uint64_t reserved_end_ = 0;  // up to where zeros may follow size(); the writer's
 };
 
 }  // namespace keystone

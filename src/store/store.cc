@@ -127,8 +127,10 @@ Status Store::Close() {
   parts_->StopKeeper();
   const Gate::Pass pass(&parts_->gate);
   // After a failed sync there is no point in another.
-  Status status = parts_->commit->read_only() ? Status::Ok() : parts_->commit->Sync();
-  const bool synced = status.ok() && !parts_->commit->read_only();
+  const bool writable = !parts_->commit->read_only();
+  Status status = writable ? parts_->segments.active()->CutReserve() : Status::Ok();
+  if (writable && status.ok()) status = parts_->commit->Sync();
+  const bool synced = writable && status.ok();
   parts_->hints->Finish(synced ? parts_->segments.active() : nullptr);
   parts_->commit.reset();
   return status;
