@@ -83,6 +83,7 @@ ServerOptions ServerOptionsOf(const Options& options, const Identity& identity) 
   server.listen = options.listen;
   server.unix_access = {options.unix_mode, identity.uid, identity.gid};
   server.max_connections = options.max_connections;
+  server.io_threads = options.io_threads;
   server.limits.max_key_size = options.max_key_size_bytes;
   server.limits.max_value_size = options.max_value_size_bytes;
   server.idle_timeout = std::chrono::milliseconds(options.idle_timeout_ms);

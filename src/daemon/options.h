@@ -37,6 +37,7 @@ struct Options {
   unsigned compact_stale_percent = 0;
   uint64_t compact_min_size_bytes = 0;
   size_t max_connections = 0;
+  size_t io_threads = 0;  // 0: a thread per connection
   size_t max_key_size_bytes = 0;
   size_t max_value_size_bytes = 0;
   unsigned idle_timeout_ms = 0;  // each timeout: 0 is never

@@ -74,9 +74,11 @@ struct Command {
   Counter Counters::*counter;
 
   // Exactly one of the two. Writes are queued, so that those which follow each other are committed
-  // together; the other commands are executed on the spot, with no write of theirs pending.
+  // together; the other commands are executed on the spot, with no write of theirs pending, a slow
+  // one on whatever thread can spare the time.
   void (*queue)(const Request& request, Batch* batch) = nullptr;
   void (*execute)(const Request& request, const Environment& environment, Reply* reply) = nullptr;
+  bool slow = false;  // may take seconds; takes no arguments
 };
 
 std::span<const Command> Commands();

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "net/listener.h"
+#include "store/batch.h"
 
 namespace keystone {
 
@@ -33,6 +34,9 @@ constexpr size_t kBigInput = 64 * 1024;    // the heap's first size
 constexpr size_t kMostPerRecv = 256 * 1024;
 constexpr size_t kMostAhead = size_t{16} << 20;  // of requests read while replies wait to be sent
 constexpr size_t kKeptReplies = 4 * 1024;        // what an idle connection may hold on to
+constexpr size_t kKeptOperations = 64;
+constexpr size_t kMostSpare = 8;
+constexpr std::chrono::seconds kSpareTime{1};
 constexpr milliseconds kLinger{1000};
 constexpr milliseconds kLingerStep{10};
 
@@ -113,6 +117,7 @@ class Connection final : private SessionHost {
   bool ReceiveAhead();
   bool WaitForRest();
   bool Answer();
+  void Commit();
   bool SendReplies();
   bool WaitToSend();
   int Unsent() const;
@@ -124,6 +129,7 @@ class Connection final : private SessionHost {
   const int fd_;
   Counters* const counters_;
   std::optional<Clock::time_point> deadline_;  // of an unfinished request
+  Batch batch_;                                // empty but between Consume and Commit
   std::string replies_;
   Session session_;
   Input input_;
@@ -185,11 +191,20 @@ bool Connection::Answer() {
   do {
     const std::string_view input = input_.bytes();  // anew each time: sending may read more
     seen = input.size();
-    used += session_.Consume(input.substr(used), &replies_);
-    if (!SendReplies()) return false;
+    used += session_.Consume(input.substr(used), &batch_, &replies_);
+    if (!batch_.empty()) Commit();
+    if (session_.is_slow()) session_.ExecuteSlow(&replies_);
+    const bool waits = session_.has_more() && replies_.size() < Session::kReplyFlushSize;
+    if (!waits && !SendReplies()) return false;
   } while (!session_.closing() && (session_.has_more() || input_.bytes().size() > seen));
   NoteRest(used);
   return true;
+}
+
+void Connection::Commit() {
+  (void)context_.store->Apply(&batch_);  // the batch's status says it, too
+  session_.Committed(&batch_, &replies_);
+  if (batch_.operations().capacity() > kKeptOperations) batch_ = Batch();
 }
 
 bool Connection::SendReplies() {
@@ -280,29 +295,14 @@ int Connection::Unsent() const {
   return ::ioctl(fd_, TIOCOUTQ, &unsent) == 0 ? unsent : 0;
 }
 
-// What a new thread is given, and owns.
-struct Start {
-  const ConnectionContext& context;
-  Registry::Membership membership;
-};
-
 // The objects of the connection go before the membership: see the header.
-void Serve(const Start& start) {
+void ServeClient(const ConnectionContext& context, const Registry::Membership& membership) {
   try {
-    Connection(start.context, start.membership).Run();
+    Connection(context, membership).Run();
   } catch (const std::exception& error) {
-    start.context.log->Write(Priority::kError, "connection of %s closed: %s",
-                             PeerName(start.membership.fd()).c_str(), error.what());
+    context.log->Write(Priority::kError, "connection of %s closed: %s",
+                       PeerName(membership.fd()).c_str(), error.what());
   }
-}
-
-void* ThreadMain(void* argument) {
-  const std::unique_ptr<Start> start(static_cast<Start*>(argument));
-  sigset_t all;  // signals are the main thread's
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, nullptr);
-  Serve(*start);
-  return nullptr;
 }
 
 class ThreadAttributes {
@@ -324,17 +324,89 @@ class ThreadAttributes {
 
 }  // namespace
 
-Status StartConnection(const ConnectionContext& context, Registry::Membership* membership) {
-  std::unique_ptr<Start> start(new Start{context, std::move(*membership)});
+struct ConnectionThreads::Start {
+  ConnectionThreads* threads;
+  Registry::Membership membership;
+};
+
+ConnectionThreads::ConnectionThreads(const ConnectionContext& context) : context_(context) {
+  spare_.reserve(kMostSpare);
+}
+
+ConnectionThreads::~ConnectionThreads() {
+  std::unique_lock lock(mutex_);
+  stopping_ = true;
+  for (Spare* spare : spare_) spare->changed.notify_one();
+  ended_.wait(lock, [this] { return running_ == 0; });
+}
+
+Status ConnectionThreads::Serve(Registry::Membership* membership) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!spare_.empty()) {
+      Spare* const spare = spare_.back();  // its memory is the warmest
+      spare_.pop_back();
+      spare->membership = std::move(*membership);
+      spare->changed.notify_one();
+      return Status::Ok();
+    }
+    running_++;
+  }
+  Status status = StartThread(membership);
+  if (!status.ok()) Ended();
+  return status;
+}
+
+Status ConnectionThreads::StartThread(Registry::Membership* membership) {
+  std::unique_ptr<Start> start(new Start{this, std::move(*membership)});
   const ThreadAttributes attributes;
   pthread_t thread;
-  const int error = pthread_create(&thread, attributes.get(), ThreadMain, start.get());
+  const int error = pthread_create(&thread, attributes.get(), Main, start.get());
   if (error != 0) {
     *membership = std::move(start->membership);
     return Status::FromErrno("start a thread for", PeerName(membership->fd()), error);
   }
   (void)start.release();  // the thread's now
   return Status::Ok();
+}
+
+void* ConnectionThreads::Main(void* argument) {
+  std::unique_ptr<Start> start(static_cast<Start*>(argument));
+  ConnectionThreads* const threads = start->threads;
+  Registry::Membership membership = std::move(start->membership);
+  start.reset();
+  sigset_t all;  // signals are the main thread's
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  threads->Run(std::move(membership));
+  return nullptr;
+}
+
+void ConnectionThreads::Run(Registry::Membership membership) {
+  while (membership.valid()) {
+    ServeClient(context_, membership);
+    membership = Registry::Membership();
+    membership = Next();
+  }
+  Ended();
+}
+
+// The next client, or none where enough threads wait for one or it takes too long.
+Registry::Membership ConnectionThreads::Next() {
+  std::unique_lock lock(mutex_);
+  if (spare_.size() == kMostSpare) return {};
+  Spare self;
+  spare_.push_back(&self);
+  const auto something = [&] { return stopping_ || self.membership.valid(); };
+  if (!self.changed.wait_for(lock, kSpareTime, something) || !self.membership.valid()) {
+    std::erase(spare_, &self);
+  }
+  return std::move(self.membership);
+}
+
+void ConnectionThreads::Ended() {
+  const std::lock_guard lock(mutex_);
+  if (--running_ == 0) ended_.notify_one();
 }
 
 }  // namespace keystone

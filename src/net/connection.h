@@ -1,15 +1,18 @@
 // One client's thread: receive, execute all that is there, send all replies at once; again.
 //
 // Blocking I/O on a small stack; in the steady state a round costs one recv and one send. The
-// thread is detached and owns its place in the registry, whose end is the last thing it does: once
-// the registry is empty, no connection uses anything it was lent. A last request without its end
-// is never executed.
+// thread owns the connection's place in the registry, whose end is the last thing it does for it:
+// once the registry is empty, no connection uses anything it was lent. A last request without its
+// end is never executed.
 #ifndef KEYSTONE_NET_CONNECTION_H_
 #define KEYSTONE_NET_CONNECTION_H_
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <cstddef>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,9 +42,41 @@ struct ConnectionContext {
   std::atomic<bool> draining{false};
 };
 
-// Serves the client of `membership` on a thread of its own. kSystem: there is no thread, and the
-// membership stays the caller's.
-Status StartConnection(const ConnectionContext& context, Registry::Membership* membership);
+// The threads of connections. Starting one takes longer than serving a client that asks for one
+// thing, so a few that have served theirs wait a moment for another.
+class ConnectionThreads {
+ public:
+  // Main thread only, like Serve. Borrows the context.
+  explicit ConnectionThreads(const ConnectionContext& context);
+  ~ConnectionThreads();  // waits for the threads; they must have no connections any more
+  ConnectionThreads(const ConnectionThreads&) = delete;
+  ConnectionThreads& operator=(const ConnectionThreads&) = delete;
+
+  // Serves the client of `membership` on a thread of its own. kSystem: there is no thread, and the
+  // membership stays the caller's.
+  Status Serve(Registry::Membership* membership);
+
+ private:
+  // Of a thread that has no client.
+  struct Spare {
+    Registry::Membership membership;  // guarded by mutex_; valid: the next one
+    std::condition_variable changed;
+  };
+  struct Start;
+
+  static void* Main(void* start);
+  Status StartThread(Registry::Membership* membership);
+  void Run(Registry::Membership membership);
+  Registry::Membership Next();
+  void Ended();
+
+  const ConnectionContext& context_;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  std::vector<Spare*> spare_;  // guarded by mutex_
+  size_t running_ = 0;         // guarded by mutex_; threads, spare ones included
+  bool stopping_ = false;      // guarded by mutex_
+};
 
 }  // namespace keystone
 

@@ -79,7 +79,7 @@ Status Decode(std::string_view what, DecodedBytes* decoded, std::string_view* te
     return Invalid("bad base64 in the " + std::string(what) +
                    ": it takes the standard alphabet, padded with =");
   }
-  *text = decoded->emplace_back(std::move(*bytes));
+  *text = decoded->emplace_front(std::move(*bytes));
   return Status::Ok();
 }
 

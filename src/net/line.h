@@ -5,7 +5,7 @@
 #define KEYSTONE_NET_LINE_H_
 
 #include <cstddef>
-#include <deque>
+#include <forward_list>
 #include <string>
 #include <string_view>
 
@@ -17,7 +17,7 @@ namespace keystone {
 struct Limits;
 
 // Owns decoded keys and values for as long as requests point to them.
-using DecodedBytes = std::deque<std::string>;
+using DecodedBytes = std::forward_list<std::string>;
 
 // A line cut at its first two spaces; the views point into it.
 struct Line {

@@ -72,7 +72,8 @@ Server::Server(const ServerOptions& options, const Log& log)
     : options_(options),
       log_(log),
       started_(std::chrono::steady_clock::now()),
-      registry_(options.max_connections, [this] { Wake(); }) {
+      registry_(options.max_connections, [this] { OnEmpty(); }),
+      threads_(context_) {
   context_.log = &log;
   context_.limits = options.limits;
   context_.idle_timeout = options.idle_timeout;
@@ -135,8 +136,21 @@ Status Server::Start(Store* store, int signal_fd, ServerEvents events) {
   const CompactionThreshold threshold{.stale_percent = options_.compact_stale_percent,
                                       .min_size_bytes = options_.compact_min_size_bytes};
   maintenance_ = std::make_unique<Maintenance>(store, threshold, [this] { Wake(); });
-  const Status started = maintenance_->Start();
-  return started.ok() ? StartListeners() : started;
+  if (Status started = maintenance_->Start(); !started.ok()) return started;
+  if (Status started = StartLoops(); !started.ok()) return started;
+  return StartListeners();
+}
+
+Status Server::StartLoops() {
+  try {
+    for (size_t i = 0; i < options_.io_threads; i++) {
+      loops_.push_back(std::make_unique<EventLoop>(context_));
+      if (Status started = loops_.back()->Start(); !started.ok()) return started;
+    }
+    return Status::Ok();
+  } catch (const std::bad_alloc&) {
+    return {Code::kSystem, "start the event loops: out of memory"};
+  }
 }
 
 Status Server::StartEvents() {
@@ -184,7 +198,7 @@ void Server::OnAccept(Fd client) {
       registry_.CountRejected();
       return Refuse(client.get(), "ERROR too many connections\n");
     }
-    const Status status = StartConnection(context_, &membership);
+    const Status status = Serve(&membership);
     if (status.ok()) return;
     registry_.CountRejected();
     Refuse(membership.fd(), "ERROR out of threads, try again later\n");
@@ -192,6 +206,14 @@ void Server::OnAccept(Fd client) {
   } catch (const std::bad_alloc&) {
     registry_.CountRejected();  // without the memory to say why
   }
+}
+
+// On a thread of its own, or the loops take turns.
+Status Server::Serve(Registry::Membership* membership) {
+  if (loops_.empty()) return threads_.Serve(membership);
+  loops_[next_loop_]->Adopt(membership);
+  next_loop_ = (next_loop_ + 1) % loops_.size();
+  return Status::Ok();
 }
 
 void Server::OnExhausted(Fd client, int error) {
@@ -297,6 +319,11 @@ void Server::EndIfDrained() {
 void Server::ArmTimer(milliseconds delay) {
   const timeval value{.tv_sec = delay.count() / 1000, .tv_usec = delay.count() % 1000 * 1000};
   ::event_add(timer_.get(), &value);
+}
+
+// The last connection is gone: the main thread wants to know only where it waits for that.
+void Server::OnEmpty() {
+  if (context_.draining) Wake();
 }
 
 void Server::Wake() {

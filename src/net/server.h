@@ -1,8 +1,9 @@
 // The daemon's network side: one libevent loop that accepts, and everything it looks after.
 //
-// Main thread only, from Bind to the destructor; it starts a thread for each connection and one for
-// maintenance. The loop never blocks and never waits for the disk. Borrows the log and the store,
-// which must outlive it; the signal pipe stays the caller's.
+// Main thread only, from Bind to the destructor; it starts a thread for each connection, or a few
+// with event loops for all of them, and one for maintenance. The loop never blocks and never waits
+// for the disk. Borrows the log and the store, which must outlive it; the signal pipe stays the
+// caller's.
 #ifndef KEYSTONE_NET_SERVER_H_
 #define KEYSTONE_NET_SERVER_H_
 
@@ -23,6 +24,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "net/connection.h"
+#include "net/event_loop.h"
 #include "net/listener.h"
 #include "net/maintenance.h"
 #include "net/registry.h"
@@ -43,6 +45,7 @@ struct ServerOptions {
   std::chrono::milliseconds drain_timeout{10000};
   unsigned compact_stale_percent = 50;  // 0: never by itself
   uint64_t compact_min_size_bytes = uint64_t{64} << 20;
+  size_t io_threads = 0;  // event loops that share all connections; 0: a thread per connection
 };
 
 // What the service manager wants to hear. Called on the main thread; any may be empty.
@@ -96,10 +99,12 @@ class Server {
   Status BindDefault();
   Status BindOne(const Address& address);
   Status StartEvents();
+  Status StartLoops();
   Status StartListeners();
 
   // Callbacks of the loop.
   void OnAccept(Fd client);
+  Status Serve(Registry::Membership* membership);
   void OnExhausted(Fd client, int error);
   void OnSignals();
   void OnWake();
@@ -114,6 +119,7 @@ class Server {
   void ArmTimer(std::chrono::milliseconds delay);
 
   // Any thread.
+  void OnEmpty();
   void Wake();
   std::vector<std::string> StatsLines() const;
   void OnHttpRequest(const std::string& peer, std::string_view first_line);
@@ -129,6 +135,9 @@ class Server {
 
   Registry registry_;
   ConnectionContext context_;
+  ConnectionThreads threads_;
+  std::vector<std::unique_ptr<EventLoop>> loops_;  // empty: a thread per connection
+  size_t next_loop_ = 0;
   std::unique_ptr<Maintenance> maintenance_;
   EventBase base_;
   EventHandle signal_event_;

@@ -1,6 +1,8 @@
 #include "net/session.h"
 
+#include <algorithm>
 #include <array>
+#include <utility>
 
 namespace keystone {
 namespace {
@@ -8,44 +10,41 @@ namespace {
 // So that one client's writes don't keep the log from all others for long.
 constexpr size_t kMaxBatchOperations = 1024;
 
-// Room for operations that a session keeps while it waits: a thousand may be waiting.
-constexpr size_t kKeptBatchOperations = 128;
-
 // How many lines' keys are fetched at once: about what a core has under way to memory, twice.
 constexpr size_t kLinesAhead = 32;
+
+bool IsWrite(const Line& line) { return line.command != nullptr && line.command->queue != nullptr; }
 
 }  // namespace
 
 Session::Session(Store* store, const Limits* limits, SessionHost* host, Counters* counters)
     : limits_(limits), environment_{.store = store, .host = host, .counters = counters} {}
 
-size_t Session::Consume(std::string_view input, std::string* replies) {
+size_t Session::Consume(std::string_view input, Batch* batch, std::string* replies) {
   has_more_ = false;
   size_t used = 0;
-  size_t fetched = searched_;  // an unfinished line is not looked at twice
-  while (!closing_) {
+  while (!closing_ && !has_more_) {
     const std::string_view rest = input.substr(used);
-    if (used >= fetched) fetched = used + FetchAhead(rest);
+    if (used >= fetched_) fetched_ = used + FetchAhead(rest);
     std::string_view line;
     size_t taken = 0;
     const bool finished = NextLine(rest, &line, &taken);
-    if (line.size() > limits_->max_line_size()) {
-      Refuse({Code::kInvalid, "line too long"}, replies);
-      closing_ = true;
-    } else if (!finished) {
+    const bool too_long = line.size() > limits_->max_line_size();
+    if (!finished && !too_long) {
       used += taken;
       break;
-    } else if (replies->size() >= kReplyFlushSize) {
+    }
+    if (replies->size() >= kReplyFlushSize || batch->operations().size() >= kMaxBatchOperations) {
       has_more_ = true;
-      break;
-    } else {
+    } else if (too_long ? RefuseTooLong(*batch, replies) : HandleLine(line, batch, replies)) {
       used += taken;
-      HandleLine(line, replies);
+      has_more_ = is_slow();
+    } else {
+      has_more_ = true;
     }
   }
-  Commit(replies);
-  decoded_.clear();
-  if (batch_.operations().capacity() > kKeptBatchOperations) batch_ = Batch();
+  fetched_ -= std::min(fetched_, used);
+  if (batch->empty()) decoded_.clear();
   return closing_ ? input.size() : used;
 }
 
@@ -80,51 +79,74 @@ size_t Session::FetchAhead(std::string_view rest) {
   return start == 0 ? rest.size() : start;
 }
 
-void Session::HandleLine(std::string_view text, std::string* replies) {
+// What is answered at once waits until the writes before it have been committed.
+bool Session::HandleLine(std::string_view text, Batch* batch, std::string* replies) {
   const Line line = SplitLine(text);
-  if (line.text.empty()) return;
-  if (IsHttp(line)) {
-    Refuse({Code::kInvalid, "this is not an HTTP server"}, replies);
-    environment_.host->OnHttpRequest(line.text);
-    closing_ = true;
-    return;
-  }
+  if (line.text.empty()) return true;
+  if (!batch->empty() && !IsWrite(line)) return false;
+  const bool is_http = IsHttp(line);
   Request request;
-  const Status status = ParseRequest(line, *limits_, &decoded_, &request);
-  if (status.ok()) {
-    Execute(request, replies);
+  const Status status = is_http ? Status() : ParseRequest(line, *limits_, &decoded_, &request);
+  if (!batch->empty() && (is_http || !status.ok())) return false;
+  if (is_http) {
+    RefuseHttp(line, replies);
+  } else if (status.ok()) {
+    Execute(request, batch, replies);
   } else {
     Refuse(status, replies);
   }
+  return true;
 }
 
-void Session::Execute(const Request& request, std::string* replies) {
+void Session::Execute(const Request& request, Batch* batch, std::string* replies) {
   const Command& command = *request.command;
   (environment_.counters->*command.counter).Add();
-  if (command.queue != nullptr) {
-    command.queue(request, &batch_);
-    if (batch_.operations().size() >= kMaxBatchOperations) Commit(replies);
+  if (command.queue != nullptr) return command.queue(request, batch);
+  if (command.slow) {
+    slow_ = &command;
     return;
   }
-  Commit(replies);
   Reply reply;
   command.execute(request, environment_, &reply);
   AppendReply(reply, replies);
   closing_ = reply.closes;
 }
 
-void Session::Commit(std::string* replies) {
-  if (batch_.empty()) return;
-  const Status status = environment_.store->Apply(&batch_);
-  for (const Operation& operation : batch_.operations()) {
+void Session::ExecuteSlow(std::string* replies) {
+  const Request request{.command = std::exchange(slow_, nullptr)};
+  Reply reply;
+  request.command->execute(request, environment_, &reply);
+  AppendReply(reply, replies);
+}
+
+void Session::RefuseSlow(const Status& why, std::string* replies) {
+  slow_ = nullptr;
+  AppendStatus(why, replies);
+}
+
+void Session::Committed(Batch* batch, std::string* replies) {
+  const Status& status = batch->status();
+  for (const Operation& operation : batch->operations()) {
     const bool absent = status.ok() && !operation.took_effect;
     AppendStatus(absent ? Status::NotFound() : status, replies);
   }
-  batch_.Clear();
+  batch->Clear();
+  decoded_.clear();
+}
+
+void Session::RefuseHttp(const Line& line, std::string* replies) {
+  Refuse({Code::kInvalid, "this is not an HTTP server"}, replies);
+  environment_.host->OnHttpRequest(line.text);
+  closing_ = true;
+}
+
+bool Session::RefuseTooLong(const Batch& batch, std::string* replies) {
+  if (!batch.empty()) return false;
+  Refuse({Code::kInvalid, "line too long"}, replies);
+  return closing_ = true;
 }
 
 void Session::Refuse(const Status& status, std::string* replies) {
-  Commit(replies);
   environment_.counters->protocol_errors.Add();
   AppendStatus(status, replies);
 }

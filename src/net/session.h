@@ -41,15 +41,27 @@ class Session {
   Session(Store* store, const Limits* limits, SessionHost* host, Counters* counters);
 
   // Executes the complete requests at the start of `input`, appends their replies to `replies` and
-  // returns how many bytes it has used up. What is left over is an unfinished request: call again
-  // with it and more bytes behind it. Writes that follow each other are committed as one batch;
-  // none is pending when it returns. It returns early once `replies` has passed kReplyFlushSize:
-  // send them, then call again with what is left.
-  size_t Consume(std::string_view input, std::string* replies);
+  // returns how many bytes it has used up. Unless has_more(), what is left over is an unfinished
+  // request: call again with it and more bytes behind it.
+  //
+  // Writes that follow each other are queued in `batch`, which must be empty before. Where it is
+  // not afterwards, have the store apply it and call Committed before anything else; until then
+  // `input` stays where it is. Likewise ExecuteSlow where is_slow().
+  size_t Consume(std::string_view input, Batch* batch, std::string* replies);
 
-  // Consume left complete requests behind because `replies` was long: call it again without
+  // Takes up the replies to the writes of `batch`, which has been applied, and clears it.
+  void Committed(Batch* batch, std::string* replies);
+
+  // Consume stopped before the end of the complete requests, because `replies` had passed
+  // kReplyFlushSize, writes have to be committed first or a command is slow: call it again without
   // waiting for more bytes.
   bool has_more() const { return has_more_; }
+
+  // The last request used up takes long and is not executed yet. ExecuteSlow may be called on any
+  // thread.
+  bool is_slow() const { return slow_ != nullptr; }
+  void ExecuteSlow(std::string* replies);
+  void RefuseSlow(const Status& why, std::string* replies);  // instead
 
   // True once the conversation is over: send the replies, then close.
   bool closing() const { return closing_; }
@@ -63,17 +75,19 @@ class Session {
   // Has the store fetch what the GETs among the next lines of `rest` will read; returns how many
   // bytes those lines take.
   size_t FetchAhead(std::string_view rest);
-  void HandleLine(std::string_view text, std::string* replies);
-  void Execute(const Request& request, std::string* replies);
-  void Commit(std::string* replies);
-  // Answers what the client did wrong, behind the replies to what came before it.
-  void Refuse(const Status& status, std::string* replies);
+  // These two return false where the writes in `batch` have to be committed first.
+  bool HandleLine(std::string_view text, Batch* batch, std::string* replies);
+  bool RefuseTooLong(const Batch& batch, std::string* replies);
+  void Execute(const Request& request, Batch* batch, std::string* replies);
+  void RefuseHttp(const Line& line, std::string* replies);
+  void Refuse(const Status& status, std::string* replies);  // answers what the client did wrong
 
   const Limits* const limits_;
   const Environment environment_;
-  Batch batch_;           // writes not committed yet
-  DecodedBytes decoded_;  // what requests in batch_ and the one at work point to
-  size_t searched_ = 0;   // bytes of the unfinished line that are known to hold no LF
+  DecodedBytes decoded_;           // what queued requests and the one at work point to
+  const Command* slow_ = nullptr;  // waits for ExecuteSlow
+  size_t searched_ = 0;            // bytes of the unfinished line that are known to hold no LF
+  size_t fetched_ = 0;             // bytes of what is left over that FetchAhead has seen
   bool has_more_ = false;
   bool closing_ = false;
 };

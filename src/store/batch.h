@@ -7,7 +7,10 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "base/status.h"
 
 namespace keystone {
 
@@ -39,8 +42,13 @@ class Batch {
   std::vector<Operation>& operations() { return operations_; }
   const std::vector<Operation>& operations() const { return operations_; }
 
+  // What Store::Apply came to.
+  const Status& status() const { return status_; }
+  void set_status(Status status) { status_ = std::move(status); }
+
  private:
   std::vector<Operation> operations_;
+  Status status_;
 };
 
 }  // namespace keystone

@@ -18,8 +18,8 @@ constexpr uint64_t kRoundLimit = uint64_t{4} << 20;
 // A leader's own client waits for them all.
 constexpr int kRoundsALeader = 16;
 
-bool HasDelete(const Batch& batch) {
-  return std::any_of(batch.operations().begin(), batch.operations().end(),
+bool HasDelete(const Batch* batch) {
+  return std::any_of(batch->operations().begin(), batch->operations().end(),
                      [](const Operation& o) { return o.kind == Operation::Kind::kDelete; });
 }
 
@@ -39,25 +39,56 @@ Commit::Commit(const Options& options, Directory* directory, SegmentSet* segment
   marked_offset_ = kSegmentHeaderSize;
 }
 
-Status Commit::Submit(Batch* batch) {
-  Waiter self;
-  self.batch = batch;
-  self.size = Prepare(batch);
-  // The leader will look these keys up one after the other: what it would wait for is fetched here,
-  // beside other leaders' work.
+// Batches that share a round share the wait for it, so they are cut to what a round holds.
+void Commit::Submit(std::span<Batch* const> batches) {
+  size_t count = 0;
+  BatchSize size;
+  while (count < batches.size()) {
+    const BatchSize next = Ready(batches[count]);
+    if (count > 0 && size.bytes + next.bytes > RoundLimit()) {
+      SubmitTogether(batches.first(count), size);
+      batches = batches.subspan(count);
+      count = 0;
+      size = {};
+    }
+    count++;
+    size.bytes += next.bytes;
+    size.copied_bytes += next.copied_bytes;
+  }
+  if (count > 0) SubmitTogether(batches, size);
+}
+
+// The leader will look these keys up one after the other: what it would wait for is fetched here,
+// beside other leaders' work.
+BatchSize Commit::Ready(Batch* batch) {
+  if (!batch->status().ok()) return {};
   for (const Operation& operation : batch->operations()) index_->PrefetchRecord(operation.key);
-  return WaitForTurn(&self);
+  return Prepare(batch);
+}
+
+void Commit::SubmitTogether(std::span<Batch* const> batches, const BatchSize& size) {
+  Waiter self;
+  self.batches = batches;
+  self.size = size;
+  WaitForTurn(&self);
 }
 
 Status Commit::Seal() {
+  Status sealed;
   Waiter self;
-  return WaitForTurn(&self);
+  self.sealed = &sealed;
+  WaitForTurn(&self);
+  return sealed;
 }
 
-Status Commit::WaitForTurn(Waiter* waiter) {
-  if (!BecomeLeader(waiter) && Await(waiter) == Turn::kDone) return waiter->status;
+void Commit::WaitForTurn(Waiter* waiter) {
+  if (!BecomeLeader(waiter) && Await(waiter) == Turn::kDone) return;
   Lead();
-  return waiter->status;
+}
+
+// How many bytes of groups fit one segment and kRoundLimit.
+uint64_t Commit::RoundLimit() const {
+  return std::min(kRoundLimit, options_.segment_size_bytes - kSegmentHeaderSize) - kSyncMarkSize;
 }
 
 // False where somebody leads: `waiter` is in the queue then.
@@ -92,15 +123,17 @@ Commit::Waiter* Commit::LeadRound() {
   Status status = ReadOnlyError();
   uint64_t synced_offset = synced_offset_;
   lock.unlock();
-  if (round->batch == nullptr) {
-    round->status = status.ok() ? SealActive() : status;
+  if (round->sealed != nullptr) {
+    *round->sealed = status.ok() ? SealActive() : status;
     return round;
   }
   if (status.ok()) status = CommitRound(round, &synced_offset);
   LogRefusals(status);
   for (Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
-    if (!status.ok()) waiter->status = status;
-    if (!waiter->status.ok()) write_errors_ += waiter->batch->operations().size();
+    for (Batch* batch : waiter->batches) {
+      if (!status.ok() && batch->status().ok()) batch->set_status(status);
+      if (!batch->status().ok()) write_errors_ += batch->operations().size();
+    }
   }
   return round;
 }
@@ -138,14 +171,14 @@ void Commit::LogRefusals(const Status& status) {
   }
 }
 
-// As many of the queue as fit one segment and kRoundLimit; at least the first. They are a list. Who
-// wants to seal is alone in it.
+// As many of the queue as fit; at least the first. They are a list. Who wants to seal is alone in
+// it.
 Commit::Waiter* Commit::TakeRound() {
-  const uint64_t limit = std::min(kRoundLimit, options_.segment_size_bytes - kSegmentHeaderSize);
+  const uint64_t limit = RoundLimit();
   Waiter* const round = first_;
   Waiter* last = round;
-  uint64_t bytes = kSyncMarkSize + round->size.bytes;
-  while (round->batch != nullptr && last->next != nullptr && last->next->batch != nullptr &&
+  uint64_t bytes = round->size.bytes;
+  while (round->sealed == nullptr && last->next != nullptr && last->next->sealed == nullptr &&
          bytes + last->next->size.bytes <= limit) {
     last = last->next;
     bytes += last->size.bytes;
@@ -178,7 +211,8 @@ Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
   for (const Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
     size.bytes += waiter->size.bytes;
     size.copied_bytes += waiter->size.copied_bytes;
-    round_has_deletes_ = round_has_deletes_ || HasDelete(*waiter->batch);
+    round_has_deletes_ = round_has_deletes_ ||
+                         std::any_of(waiter->batches.begin(), waiter->batches.end(), HasDelete);
   }
   if (NeedsMark(*synced_offset)) size.bytes += kSyncMarkSize;
   if (Status status = MakeRoom(size.bytes, synced_offset); !status.ok()) return status;
@@ -189,8 +223,10 @@ Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
   if (marks) round_.AddSyncMark(*synced_offset);
   decided_.clear();
   for (Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
-    waiter->status = Decide(waiter->batch);
-    if (waiter->status.ok()) round_.AddGroup(*waiter->batch);
+    for (Batch* batch : waiter->batches) {
+      if (batch->status().ok()) batch->set_status(Decide(batch));
+      if (batch->status().ok()) round_.AddGroup(*batch);
+    }
   }
   if (round_.empty()) return Status::Ok();
 
@@ -235,6 +271,7 @@ Status Commit::Rotate(uint64_t size_bytes) {
   const std::shared_ptr<Segment> sealed = active_;
   Begin(std::move(segment.value()));
   sealed->Seal();  // nobody finds its descriptor any more
+  if (options_.on_seal) options_.on_seal(sealed);
   log_->Write(Priority::kInfo, "segment %s sealed, %s begun", sealed->name().c_str(),
               active_->name().c_str());
   return Status::Ok();

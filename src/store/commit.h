@@ -1,11 +1,11 @@
 // Group commit: one leader appends and syncs for all who wait, then publishes to the index.
 //
-// A thread that has a batch queues up. The first in the queue leads: it takes everybody who waits
-// with it, decides their deletes, encodes all groups, appends them with one write, syncs if the
-// policy is `always`, points the index at them and wakes the others. Whoever comes meanwhile makes
-// up the next round, which the same leader commits unless it has done so often enough. So the order
-// of rounds is the order of the log is the order of visibility, and nobody reads what a crash could
-// take back.
+// A thread that has batches queues up with them. The first in the queue leads: it takes everybody
+// who waits with it, decides their deletes, encodes all groups, appends them with one write, syncs
+// if the policy is `always`, points the index at them and wakes the others. Whoever comes meanwhile
+// makes up the next round, which the same leader commits unless it has done so often enough. So the
+// order of rounds is the order of the log is the order of visibility, and nobody reads what a crash
+// could take back.
 //
 // A sync mark goes ahead of a round's groups when more of the segment is on stable storage than the
 // last mark says.
@@ -17,8 +17,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -39,6 +41,7 @@ class Commit {
   struct Options {
     bool sync_each_round = false;  // fsync=always
     uint64_t segment_size_bytes = 0;
+    std::function<void(std::shared_ptr<Segment>)> on_seal;  // called by the leader; must not wait
   };
   struct Stats {
     uint64_t fsyncs = 0;
@@ -51,8 +54,8 @@ class Commit {
   Commit(const Options& options, Directory* directory, SegmentSet* segments, Index* index,
          const Log* log, uint64_t next_sequence);
 
-  // Commits a batch; see Store::Apply.
-  Status Submit(Batch* batch);
+  // Commits those batches whose status is Ok, and sets it; see Store::Apply.
+  void Submit(std::span<Batch* const> batches);
 
   // Puts everything appended so far on stable storage. A failure turns the store read-only.
   Status Sync();
@@ -78,16 +81,20 @@ class Commit {
  private:
   enum class Turn : int { kWait, kLead, kDone };
 
-  // A thread in Submit.
+  // A thread in Submit. Its batches share a round; the leader sets their status before it says
+  // kDone.
   struct Waiter {
-    Batch* batch = nullptr;  // null: to seal the active segment
+    std::span<Batch* const> batches;
+    Status* sealed = nullptr;  // not null: no batches, but the active segment is to be sealed
     BatchSize size;
-    Status status;  // written by the leader before it says kDone
     std::atomic<Turn> turn{Turn::kWait};
     Waiter* next = nullptr;  // behind it in the queue, or in its round
   };
 
-  Status WaitForTurn(Waiter* waiter);
+  void WaitForTurn(Waiter* waiter);
+  BatchSize Ready(Batch* batch);
+  void SubmitTogether(std::span<Batch* const> batches, const BatchSize& size);
+  uint64_t RoundLimit() const;
   bool BecomeLeader(Waiter* waiter);
   static Turn Await(Waiter* waiter);
   void Lead();

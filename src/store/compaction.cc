@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <functional>
 #include <new>
-#include <system_error>
-#include <thread>
 #include <utility>
+
+#include "store/workers.h"
 
 namespace keystone {
 
@@ -16,9 +15,6 @@ using Clock = std::chrono::steady_clock;
 
 // Of one processor, when it runs beside clients.
 constexpr unsigned kOnlineSharePercent = 20;
-
-// Who waits for a stop-the-world compaction leaves the processors to it.
-constexpr size_t kMostWorkers = 4;
 
 uint64_t MicrosecondsSince(Clock::time_point start) {
   const auto spent = Clock::now() - start;
@@ -30,21 +26,6 @@ uint64_t SizeOf(const SegmentSet::List& segments) {
   uint64_t bytes = 0;
   for (const auto& segment : segments) bytes += segment->size();
   return bytes;
-}
-
-// Calls work(0) ... work(count - 1) at the same time, or one after the other where there are no
-// threads to be had.
-void AllAtOnce(size_t count, const std::function<void(size_t)>& work) {
-  std::vector<std::thread> threads;
-  for (size_t i = 1; i < count; i++) {
-    try {
-      threads.emplace_back(work, i);
-    } catch (const std::system_error&) {
-      work(i);
-    }
-  }
-  work(0);
-  for (std::thread& thread : threads) thread.join();
 }
 
 // `segments` in `count` successive parts of about the same size; some may be empty.
@@ -103,10 +84,9 @@ Status Compaction::RunOne(CompactionMode mode, Outcome* outcome) {
 Status Compaction::StopTheWorld(Outcome* outcome) {
   if (Status status = SyncUnlessReadOnly(); !status.ok()) return status;
   const SegmentSet::List old = segments_->All();
-  Team team =
-      MakeTeam(std::min<size_t>(kMostWorkers, std::thread::hardware_concurrency()), Pace::kAllOfIt);
+  const Team team = MakeTeam(WorkerCount(), Pace::kAllOfIt);
   SegmentSet::List now;
-  if (Status status = Copy(&team, old, &now); !status.ok()) return status;
+  if (Status status = Copy(team, old, &now); !status.ok()) return status;
   auto active = directory_->CreateSegment(commit_->next_sequence(), segment_size_bytes_);
   Status status = active.ok() ? active.value()->Finish() : active.status();
   if (active.ok()) now.push_back(active.value());
@@ -116,10 +96,10 @@ Status Compaction::StopTheWorld(Outcome* outcome) {
     Discard(now);
     return status;
   }
-  AllAtOnce(team.size(), [&](size_t i) { team[i]->Relocate(); });
+  if (status = Relocate(team); !status.ok()) return status;
   commit_->Adopt(active.value());
-  segments_->Forget(old);
-  for (const auto& segment : old) segment->Remove();
+  Remove(old);
+  MakeHints(team);
   outcome->reclaimed_bytes = SizeOf(old) - std::min(SizeOf(old), SizeOf(now));
   return Status::Ok();
 }
@@ -128,22 +108,24 @@ Status Compaction::Online(Outcome* outcome) {
   if (Status status = commit_->Seal(); !status.ok()) return status;
   SegmentSet::List old = segments_->All();
   old.pop_back();  // every one but the last is sealed and on stable storage
-  Team team = MakeTeam(1, kOnlineSharePercent);
+  const Team team = MakeTeam(1, kOnlineSharePercent);
   SegmentSet::List now;
-  if (Status status = Copy(&team, old, &now); !status.ok()) return status;
+  if (Status status = Copy(team, old, &now); !status.ok()) return status;
   if (Status status = Replace(old, now); !status.ok()) {
     if (status.code() == Code::kReadOnly) return commit_->BecomeReadOnly(status);
     Discard(now);
     return status;
   }
-  team.front()->Relocate();
-  Retire(old);
+  if (Status status = Relocate(team); !status.ok()) return status;
+  gate_->Drain();  // nobody finds a place in `old` any more, but may have found one
+  Remove(old);
+  MakeHints(team);
   outcome->reclaimed_bytes = SizeOf(old) - std::min(SizeOf(old), SizeOf(now));
   return Status::Ok();
 }
 
 Compaction::Team Compaction::MakeTeam(size_t workers, unsigned share_percent) {
-  Team team(std::max<size_t>(workers, 1));
+  Team team(workers);
   for (auto& compactor : team) {
     compactor = std::make_unique<Compactor>(directory_, index_, segment_size_bytes_, &cancelled_,
                                             share_percent);
@@ -152,23 +134,30 @@ Compaction::Team Compaction::MakeTeam(size_t workers, unsigned share_percent) {
 }
 
 // Live records to new segments, which are on stable storage under their names then.
-Status Compaction::Copy(Team* team, const SegmentSet::List& old, SegmentSet::List* now) {
+Status Compaction::Copy(const Team& team, const SegmentSet::List& old, SegmentSet::List* now) {
   if (cancelled_) return {Code::kCancelled, "the store is closing"};
-  const std::vector<SegmentSet::List> parts = Divide(old, team->size());
-  std::vector<Status> statuses(team->size());
-  AllAtOnce(team->size(), [&](size_t i) {
-    Compactor& compactor = *(*team)[i];
-    statuses[i] = compactor.Copy(parts[i]);
-    if (statuses[i].ok()) statuses[i] = compactor.Finish();
-  });
-  for (const auto& compactor : *team) {
+  const std::vector<SegmentSet::List> parts = Divide(old, team.size());
+  const auto copy = [&](size_t, size_t i) {
+    Status status = team[i]->Copy(parts[i]);
+    return status.ok() ? team[i]->Finish() : status;
+  };
+  Status status = RunTasks(team.size(), team.size(), copy, [] {});
+  for (const auto& compactor : team) {
     now->insert(now->end(), compactor->outputs().begin(), compactor->outputs().end());
   }
-  const auto failed = std::find_if(statuses.begin(), statuses.end(),
-                                   [](const Status& status) { return !status.ok(); });
-  if (failed == statuses.end()) return Status::Ok();
-  Discard(*now);
-  return *failed;
+  if (!status.ok()) Discard(*now);
+  return status;
+}
+
+// 5. The index. Without the memory for it, some keys are still read from the old segments: these
+// stay, and nothing is written any more.
+Status Compaction::Relocate(const Team& team) {
+  const auto relocate = [&](size_t, size_t i) {
+    team[i]->Relocate();
+    return Status::Ok();
+  };
+  Status status = RunTasks(team.size(), team.size(), relocate, [] {});
+  return status.ok() ? status : commit_->BecomeReadOnly(status);
 }
 
 // 4. The MANIFEST, and what can be found: `now` where `old` was, before anything newer.
@@ -186,11 +175,16 @@ void Compaction::Discard(const SegmentSet::List& unnamed) {
   for (const auto& segment : unnamed) segment->Remove();
 }
 
-// Nobody finds a place in `old` any more; who has found one may still be reading.
-void Compaction::Retire(const SegmentSet::List& old) {
-  gate_->Drain();
+void Compaction::Remove(const SegmentSet::List& old) {
   segments_->Forget(old);
   for (const auto& segment : old) segment->Remove();
+  hints_->Forget(old);
+}
+
+void Compaction::MakeHints(const Team& team) {
+  for (const auto& compactor : team) {
+    for (const auto& output : compactor->outputs()) hints_->Add(output);
+  }
 }
 
 // After a failed sync there is no point in another: the copy into new files is the cure.

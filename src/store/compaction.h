@@ -23,6 +23,7 @@
 #include "store/compactor.h"
 #include "store/directory.h"
 #include "store/gate.h"
+#include "store/hint_writer.h"
 #include "store/index.h"
 #include "store/segment_set.h"
 #include "store/store.h"
@@ -40,13 +41,14 @@ class Compaction {
   };
 
   Compaction(uint64_t segment_size_bytes, Directory* directory, SegmentSet* segments, Index* index,
-             Commit* commit, Gate* gate, const Log* log)
+             Commit* commit, Gate* gate, HintWriter* hints, const Log* log)
       : segment_size_bytes_(segment_size_bytes),
         directory_(directory),
         segments_(segments),
         index_(index),
         commit_(commit),
         gate_(gate),
+        hints_(hints),
         log_(log) {}
 
   // By a thread that is not inside the gate. kBusy: one is running. kCancelled: Cancel was called.
@@ -72,10 +74,12 @@ class Compaction {
   Status StopTheWorld(Outcome* outcome);
   Status Online(Outcome* outcome);
   Team MakeTeam(size_t workers, unsigned share_percent);
-  Status Copy(Team* team, const SegmentSet::List& old, SegmentSet::List* now);
+  Status Copy(const Team& team, const SegmentSet::List& old, SegmentSet::List* now);
   Status Replace(const SegmentSet::List& old, const SegmentSet::List& now);
   void Discard(const SegmentSet::List& unnamed);
-  void Retire(const SegmentSet::List& old);
+  void Remove(const SegmentSet::List& old);
+  void MakeHints(const Team& team);
+  Status Relocate(const Team& team);
   Status SyncUnlessReadOnly();
   void Report(const Status& status, const Outcome& outcome, uint64_t total_us);
 
@@ -85,6 +89,7 @@ class Compaction {
   Index* const index_;
   Commit* const commit_;
   Gate* const gate_;
+  HintWriter* const hints_;
   const Log* const log_;
 
   std::atomic<bool> cancelled_{false};

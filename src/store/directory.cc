@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "store/hint.h"
 
 namespace keystone {
 
@@ -77,6 +78,7 @@ Result<Directory::Files> Directory::ListFiles() const {
   for (const std::string& name : names.value()) {
     if (name.ends_with(".tmp")) files.temporary.push_back(name);
     if (const auto number = SegmentNumber(name)) files.segments.push_back(*number);
+    if (const auto number = HintNumber(name)) files.hints.push_back(*number);
   }
   return files;
 }

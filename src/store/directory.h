@@ -25,6 +25,7 @@ class Directory {
   // What a directory's files are, by their names; sorted.
   struct Files {
     std::vector<uint64_t> segments;      // numbers
+    std::vector<uint64_t> hints;         // numbers of their segments
     std::vector<std::string> temporary;  // *.tmp
   };
 

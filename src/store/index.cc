@@ -19,12 +19,12 @@ Status Damaged(const Segment* segment, Location where, std::string_view why) {
 
 }  // namespace
 
-uint64_t Index::Hash(std::string_view key) const {
-  return XXH3_64bits_withSeed(key.data(), key.size(), seed_);
+uint64_t Index::Hash(std::string_view key, uint64_t seed) {
+  return XXH3_64bits_withSeed(key.data(), key.size(), seed);
 }
 
-uint64_t Index::Position(std::string_view key) const {
-  const uint64_t hash = Hash(key);
+uint64_t Index::Position(std::string_view key, uint64_t seed) {
+  const uint64_t hash = Hash(key, seed);
   return PositionOf(hash >> 56, TagOf(hash));
 }
 
@@ -151,6 +151,13 @@ Status Index::Erase(std::string_view key) {
 
 bool Index::Relocate(uint64_t position, Location old, Location now) {
   return shards_[ShardAt(position)].Replace(TagAt(position), old, now);
+}
+
+void Index::LoadShard(size_t shard, std::span<const Loaded> entries, uint64_t live_bytes) {
+  shards_[shard].Load(entries);
+  memory_bytes_.fetch_add(shards_[shard].memory_bytes(), std::memory_order_relaxed);
+  size_.fetch_add(entries.size(), std::memory_order_relaxed);
+  live_bytes_.fetch_add(live_bytes, std::memory_order_relaxed);
 }
 
 uint64_t Index::Scan(uint64_t cursor, size_t count, std::vector<Entry>* entries) const {

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -53,6 +54,12 @@ class Index {
   // none. Used when a compaction has moved a record.
   bool Relocate(uint64_t position, Location old, Location now);
 
+  using Loaded = TaggedLocation;
+
+  // Fills an empty shard with `entries`, in the order of their tags, whose records have
+  // `live_bytes` together. Recovery only; different shards may be loaded by different threads.
+  void LoadShard(size_t shard, std::span<const Loaded> entries, uint64_t live_bytes);
+
   struct Entry {
     uint64_t position = 0;  // in scan order
     Location where;
@@ -62,10 +69,11 @@ class Index {
   // where positions collide). Returns the cursor to go on with, 0 at the end.
   uint64_t Scan(uint64_t cursor, size_t count, std::vector<Entry>* entries) const;
 
-  // Where `key` stands in scan order; an entry's record has a key of that position, or is damaged.
-  // A position is its shard's number, then a tag.
+  // Where `key` stands in scan order, 40 bits: the shard's number, then a tag. An entry's record
+  // has a key of that position, or is damaged.
   static constexpr size_t kShards = 256;
-  uint64_t Position(std::string_view key) const;
+  uint64_t Position(std::string_view key) const { return Position(key, seed_); }
+  static uint64_t Position(std::string_view key, uint64_t seed);
   static uint64_t PositionOf(uint64_t shard, uint32_t tag) { return shard << 32 | tag; }
   static size_t ShardAt(uint64_t position) { return position >> 32; }
   static uint32_t TagAt(uint64_t position) { return static_cast<uint32_t>(position); }
@@ -82,7 +90,8 @@ class Index {
   Shard::Tables TakeReplaced();
 
  private:
-  uint64_t Hash(std::string_view key) const;
+  static uint64_t Hash(std::string_view key, uint64_t seed);
+  uint64_t Hash(std::string_view key) const { return Hash(key, seed_); }
   static uint32_t TagOf(uint64_t hash) { return static_cast<uint32_t>(hash >> 24); }
   Shard& ShardOf(uint64_t hash) { return shards_[hash >> 56]; }
   const Shard& ShardOf(uint64_t hash) const { return shards_[hash >> 56]; }

@@ -76,6 +76,7 @@ class Shard::Table {
   }
 
   bool CopyFrom(const Table& smaller);
+  bool Load(std::span<const TaggedLocation> entries);
 
  private:
   const size_t buckets_;
@@ -95,6 +96,17 @@ bool Shard::Table::CopyFrom(const Table& smaller) {
     slots_[next++].Set(slot);
   }
   return next + 1 < size_;
+}
+
+// As CopyFrom.
+bool Shard::Table::Load(std::span<const TaggedLocation> entries) {
+  size_t next = 0;
+  for (const TaggedLocation& entry : entries) {
+    next = std::max(next, Home(entry.tag));
+    if (next + 1 >= size_) return false;
+    slots_[next++].Set(entry.tag, entry.where);
+  }
+  return true;
 }
 
 // A writer's turn with the slots, by one that holds the mutex.
@@ -174,6 +186,21 @@ bool Shard::Scan(uint32_t from_tag, size_t count, std::vector<TaggedLocation>* e
     }
   });
   return more;
+}
+
+// 80 % full, so that the first keys to come do not make every shard grow at once.
+void Shard::Load(std::span<const TaggedLocation> entries) {
+  if (entries.empty()) return;
+  const std::lock_guard lock(mutex_);
+  size_t buckets = std::max(kFirstBuckets, entries.size() + entries.size() / 4);
+  auto loaded = std::make_shared<Table>(buckets);
+  while (!loaded->Load(entries)) {
+    buckets += buckets / 4;
+    loaded = std::make_shared<Table>(buckets);
+  }
+  used_ = entries.size();
+  table_.store(loaded.get(), std::memory_order_release);
+  owner_ = std::move(loaded);
 }
 
 void Shard::Insert(uint32_t tag, Location where, Tables* replaced) {

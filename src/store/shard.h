@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 namespace keystone {
@@ -52,6 +53,9 @@ class Shard {
   // tags are equal). True, and the tag to go on with, where there is more.
   bool Scan(uint32_t from_tag, size_t count, std::vector<TaggedLocation>* entries,
             uint32_t* next_tag) const;
+
+  // Fills an empty shard that nobody reads yet with entries in the order of their tags.
+  void Load(std::span<const TaggedLocation> entries);
 
   // What growth puts out of use goes to `replaced`.
   void Insert(uint32_t tag, Location where, Tables* replaced);

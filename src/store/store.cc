@@ -6,11 +6,14 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "base/escape.h"
+#include "base/memory.h"
 #include "store/commit.h"
 #include "store/compaction.h"
 #include "store/directory.h"
+#include "store/hint_writer.h"
 #include "store/index.h"
 #include "store/recovery.h"
 #include "store/segment_set.h"
@@ -33,6 +36,13 @@ bool FitsARecord(const Operation& operation) {
          operation.value.size() <= kMaxValueSize;
 }
 
+Status CheckLimits(const Batch& batch) {
+  if (std::all_of(batch.operations().begin(), batch.operations().end(), FitsARecord)) {
+    return Status::Ok();
+  }
+  return {Code::kInvalid, "a key or value is over the log's limits"};
+}
+
 Status Damaged(const RecordView& record, std::string_view key) {
   return {Code::kCorrupt, "the value of '" + Escape(key) + "', sequence " +
                               std::to_string(record.sequence) +
@@ -49,6 +59,7 @@ struct Store::Parts {
   Status StartKeeper();
   void StopKeeper();
   void RunKeeper();
+  void StartHints();
   Status Locate(std::string_view key, RecordView* record);
   void ReclaimIndex();
 
@@ -60,6 +71,7 @@ struct Store::Parts {
   std::unique_ptr<Index> index;
   std::unique_ptr<Commit> commit;
   std::unique_ptr<Compaction> compaction;
+  std::unique_ptr<HintWriter> hints;
   Recovered recovered;
 
   std::mutex keeper_mutex;
@@ -91,14 +103,23 @@ Status Store::Parts::Recover(const RecoveryCallback& progress) {
   if (Status status = recovery.OpenDirectory(); !status.ok()) return status;
   index = std::make_unique<Index>(&segments, directory->manifest().seed);
   if (Status status = recovery.Replay(index.get(), &recovered); !status.ok()) return status;
+  ReturnFreeMemory();
+  StartHints();
   commit = std::make_unique<Commit>(
       Commit::Options{.sync_each_round = options.fsync == FsyncPolicy::kAlways,
-                      .segment_size_bytes = options.segment_size_bytes},
+                      .segment_size_bytes = options.segment_size_bytes,
+                      .on_seal = [this](auto segment) { hints->Add(std::move(segment)); }},
       directory.get(), &segments, index.get(), &log, recovered.next_sequence);
   compaction = std::make_unique<Compaction>(options.segment_size_bytes, directory.get(), &segments,
-                                            index.get(), commit.get(), &gate, &log);
+                                            index.get(), commit.get(), &gate, hints.get(), &log);
   index->TakeReplaced();  // nobody reads yet
   return Status::Ok();
+}
+
+void Store::Parts::StartHints() {
+  hints = std::make_unique<HintWriter>(options.directory, directory->manifest().seed, &log);
+  hints->Start();
+  for (auto& segment : std::exchange(recovered.without_hint, {})) hints->Add(std::move(segment));
 }
 
 Status Store::Close() {
@@ -107,6 +128,8 @@ Status Store::Close() {
   const Gate::Pass pass(&parts_->gate);
   // After a failed sync there is no point in another.
   Status status = parts_->commit->read_only() ? Status::Ok() : parts_->commit->Sync();
+  const bool synced = status.ok() && !parts_->commit->read_only();
+  parts_->hints->Finish(synced ? parts_->segments.active() : nullptr);
   parts_->commit.reset();
   return status;
 }
@@ -176,11 +199,14 @@ Status Store::Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanR
 
 Status Store::Apply(Batch* batch) {
   if (batch->empty()) return Status::Ok();
-  for (const Operation& operation : batch->operations()) {
-    if (!FitsARecord(operation)) return {Code::kInvalid, "a key or value is over the log's limits"};
-  }
+  Apply(std::span<Batch* const>(&batch, 1));
+  return batch->status();
+}
+
+void Store::Apply(std::span<Batch* const> batches) {
+  for (Batch* batch : batches) batch->set_status(CheckLimits(*batch));
   const Gate::Pass pass(&parts_->gate);
-  return parts_->commit->Submit(batch);
+  parts_->commit->Submit(batches);
 }
 
 Status Store::Sync() {

@@ -102,6 +102,10 @@ class Store {
   // larger than a record can hold.
   Status Apply(Batch* batch);
 
+  // The same for several batches, in their order; each succeeds or fails for itself, which its
+  // status tells. As many as possible share one write, and under `always` one sync.
+  void Apply(std::span<Batch* const> batches);
+
   uint64_t Count() const;
 
   // Up to about `count` keys from `cursor` (0: the start) on, in no particular order, those that

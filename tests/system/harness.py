@@ -20,6 +20,7 @@ from client import Client
 
 SLOW = float(os.environ.get("KEYSTONE_TEST_SLOW", "1"))
 ROUNDS = int(os.environ.get("KEYSTONE_TEST_ROUNDS", "3"))
+IO_THREADS = int(os.environ.get("KEYSTONE_TEST_IO_THREADS", "0"))  # of every daemon
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.abspath(os.environ.get("srcdir", os.path.join(HERE, "..", "..")))
 KEYSTONED = os.path.abspath(os.environ.get("KEYSTONED", "keystoned"))
@@ -130,6 +131,8 @@ class Daemon:
             argv += ["--listen", address]
         if self.pid_file:
             argv += ["--pid-file", self.pid_file]
+        if IO_THREADS:
+            argv += ["--io-threads", str(IO_THREADS)]
         return argv + self.options
 
     def start(self, timeout_s=30):

@@ -52,6 +52,12 @@ class Pipelining(SystemTest):
         self.assertEqual(replies[4:], [b"VALUE 1", b"VALUE 2"])
 
 
+    def test_a_compaction_in_the_pipeline_keeps_its_place(self):
+        client = self.connect(self.start_daemon())
+        replies = client.pipeline(["SET a 1", "COMPACT", "SET a 2", "GET a", "COMPACT", "PING"])
+        self.assertEqual(replies, [b"OK", b"OK", b"OK", b"VALUE 2", b"OK", b"OK PONG"])
+
+
 class Ends(SystemTest):
     def setUp(self):
         super().setUp()

@@ -9,7 +9,7 @@ import resource
 import shutil
 import socket
 
-from harness import SystemTest, is_sanitized, main, poll_until, run
+from harness import IO_THREADS, SystemTest, is_sanitized, main, poll_until, run
 
 CONNECTIONS = 1000
 
@@ -107,6 +107,8 @@ class OutOfDescriptors(SystemTest):
 
 class OutOfThreads(SystemTest):
     def test_one_client_is_turned_away_and_the_daemon_lives(self):
+        if IO_THREADS:
+            self.skipTest("a client takes no thread in event mode")
         if os.getuid() != 0:
             self.skipTest("only root can start it as another user")
         nobody = pwd.getpwnam("nobody")
@@ -117,10 +119,12 @@ class OutOfThreads(SystemTest):
         old = self.connect(daemon)
         old.set("key", "value")
         self.set_process_limit(daemon, nobody, "1")
-        refused = self.connect(daemon)
-        found = answer(refused, 5)
+        found = b"OK PONG\n"
+        for _ in range(20):  # some may still get a spare thread
+            if found == b"OK PONG\n":
+                found = answer(self.connect(daemon), 5)
         if found == b"OK PONG\n":
-            self.skipTest("the limit does not bind here, or a spare thread was there")
+            self.skipTest("the limit does not bind here")
         self.assertRegex(found, rb"\A(ERROR [ -~]+\n|)\Z")
         self.assertEqual(old.request("GET key"), b"VALUE value")
         self.set_process_limit(daemon, nobody, "10000")

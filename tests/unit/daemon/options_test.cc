@@ -74,6 +74,7 @@ TEST(Options, Defaults) {
   LONGS_EQUAL(50, o.compact_stale_percent);
   CHECK_TRUE(o.compact_min_size_bytes == 64 << 20);
   LONGS_EQUAL(1024, o.max_connections);
+  LONGS_EQUAL(0, o.io_threads);
   LONGS_EQUAL(1024, o.max_key_size_bytes);
   LONGS_EQUAL(64 << 20, o.max_value_size_bytes);
   LONGS_EQUAL(0, o.idle_timeout_ms);
@@ -98,6 +99,7 @@ TEST(Options, EveryOptionOnTheCommandLine) {
                             "--compact-stale-percent=100",
                             "--compact-min-size=0",
                             "--max-connections=1",
+                            "--io-threads=64",
                             "--max-key-size=65535",
                             "--max-value-size=1g",
                             "--idle-timeout=5m",
@@ -121,6 +123,7 @@ TEST(Options, EveryOptionOnTheCommandLine) {
   LONGS_EQUAL(100, o.compact_stale_percent);
   LONGS_EQUAL(0, o.compact_min_size_bytes);
   LONGS_EQUAL(1, o.max_connections);
+  LONGS_EQUAL(64, o.io_threads);
   LONGS_EQUAL(65535, o.max_key_size_bytes);
   LONGS_EQUAL(1 << 30, o.max_value_size_bytes);
   LONGS_EQUAL(300000, o.idle_timeout_ms);
@@ -217,6 +220,9 @@ TEST(Options, BadValuesAreErrorsThatNameOptionAndValue) {
               {"compact-min-size", "big"},
               {"max-connections", "0"},
               {"max-connections", "many"},
+              {"io-threads", "65"},
+              {"io-threads", "-1"},
+              {"io-threads", "2k"},
               {"max-key-size", "0"},
               {"max-key-size", "65536"},
               {"max-value-size", "0"},
@@ -313,6 +319,7 @@ TEST(Options, HelpNamesEveryOptionAndItsDefault) {
                            "--compact-stale-percent",
                            "--compact-min-size",
                            "--max-connections",
+                           "--io-threads",
                            "--max-key-size",
                            "--max-value-size",
                            "--idle-timeout",

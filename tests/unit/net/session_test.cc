@@ -24,6 +24,18 @@ class RecordingHost : public SessionHost {
   std::vector<std::string> http_lines;
 };
 
+// What a connection does: Consume, and what that leaves to do.
+size_t Consume(Store* store, Session* session, std::string_view input, std::string* replies) {
+  Batch batch;
+  const size_t used = session->Consume(input, &batch, replies);
+  if (!batch.empty()) {
+    (void)store->Apply(&batch);
+    session->Committed(&batch, replies);
+  }
+  if (session->is_slow()) session->ExecuteSlow(replies);
+  return used;
+}
+
 }  // namespace
 
 TEST_GROUP(Session) {
@@ -34,6 +46,7 @@ TEST_GROUP(Session) {
   RecordingHost host;
   Counters counters;
   std::unique_ptr<Session> session;
+  Batch batch;
 
   void setup() override {
     auto opened = Store::Open({.directory = scratch.path(), .fsync = FsyncPolicy::kNo}, log);
@@ -44,9 +57,12 @@ TEST_GROUP(Session) {
 
   void teardown() override { faults::Clear(); }
 
-  void NewSession() { session = std::make_unique<Session>(store.get(), &limits, &host, &counters); }
+  void NewSession() {
+    batch.Clear();
+    session = std::make_unique<Session>(store.get(), &limits, &host, &counters);
+  }
 
-  // What a connection does: offers what is left over together with each new piece.
+  // Offers what is left over together with each new piece.
   std::string Feed(const std::vector<std::string_view>& pieces) {
     std::string waiting;
     std::string sent;
@@ -54,7 +70,7 @@ TEST_GROUP(Session) {
       waiting += piece;
       do {
         std::string replies;
-        waiting.erase(0, session->Consume(waiting, &replies));
+        waiting.erase(0, Consume(store.get(), session.get(), waiting, &replies));
         sent += replies;
       } while (session->has_more());
     }
@@ -116,6 +132,66 @@ TEST(Session, WritesThatFollowEachOtherAreOneGroup) {
   UNSIGNED_LONGS_EQUAL(1, faults::Count(faults::Call::kPwritev));
 }
 
+TEST(Session, WritesAreLeftToWhoeverCommits) {
+  std::string replies;
+  UNSIGNED_LONGS_EQUAL(23, session->Consume("PING\nSET a 1\nDELETE x\n\nSET b", &batch, &replies));
+  CHECK_EQUAL("OK PONG\n"s, replies);
+  UNSIGNED_LONGS_EQUAL(2, batch.operations().size());
+  CHECK_TRUE(batch.operations()[0].key == "a");
+  CHECK_FALSE(session->has_more());
+  CHECK_TRUE(store->Exists("a").code() == Code::kNotFound);
+  CHECK_TRUE(store->Apply(&batch).ok());
+  session->Committed(&batch, &replies);
+  CHECK_EQUAL("OK PONG\nOK\nNOT_FOUND\n"s, replies);
+  CHECK_TRUE(batch.empty());
+}
+
+TEST(Session, WhatIsAnsweredAtOnceWaitsForTheWritesBeforeIt) {
+  limits = {.max_key_size = 10, .max_value_size = 30};
+  const std::string long_line = "SET k " + std::string(limits.max_line_size(), 'v');
+  for (const std::string& line :
+       {"GET a\n"s, "NONSENSE\n"s, "SET a\n"s, "SET a base64:Y\n"s, "QUIT\n"s, "COMPACT\n"s,
+        "DELETE /a HTTP/1.1\n"s, "Host: me\n"s, long_line, long_line + "\n"}) {
+    NewSession();
+    const std::string input = "SET a 1\n" + line;
+    std::string replies;
+    UNSIGNED_LONGS_EQUAL(8, session->Consume(input, &batch, &replies));
+    CHECK_EQUAL(""s, replies);
+    CHECK_TRUE(session->has_more());
+    CHECK_FALSE(session->closing());
+    CHECK_FALSE(session->is_slow());
+    CHECK_TRUE(store->Apply(&batch).ok());
+    session->Committed(&batch, &replies);
+    CHECK_EQUAL("OK\n"s, replies);
+    Consume(store.get(), session.get(), input.substr(8), &replies);
+    CHECK_TRUE(replies.size() > 3);
+  }
+}
+
+TEST(Session, AFailureIsTheReplyToEachWriteOfItsBatch) {
+  std::string replies;
+  session->Consume("SET a 1\nDELETE a\n", &batch, &replies);
+  batch.set_status({Code::kIo, "append: broken"});
+  session->Committed(&batch, &replies);
+  CHECK_EQUAL("ERROR append: broken\nERROR append: broken\n"s, replies);
+}
+
+TEST(Session, ASlowCommandIsLeftToWhoeverHasTheTime) {
+  const std::string input = "PING\nCOMPACT\nPING\n";
+  std::string replies;
+  UNSIGNED_LONGS_EQUAL(13, session->Consume(input, &batch, &replies));
+  CHECK_EQUAL("OK PONG\n"s, replies);
+  CHECK_TRUE(session->is_slow());
+  CHECK_TRUE(session->has_more());
+  UNSIGNED_LONGS_EQUAL(0, store->Stats().compactions);
+  session->ExecuteSlow(&replies);
+  CHECK_FALSE(session->is_slow());
+  UNSIGNED_LONGS_EQUAL(1, store->Stats().compactions);
+  UNSIGNED_LONGS_EQUAL(5, session->Consume(input.substr(13), &batch, &replies));
+  CHECK_EQUAL("OK PONG\nOK\nOK PONG\n"s, replies);
+  CHECK_FALSE(session->has_more());
+}
+
 TEST(Session, AnswersMoreWritesThanABatchHolds) {
   std::string input;
   std::string expected;
@@ -171,7 +247,7 @@ TEST(Session, DecodedBytesOutliveTheCommitThatComesBetween) {
 
 TEST(Session, AnUnfinishedLineIsNotExecuted) {
   std::string replies;
-  UNSIGNED_LONGS_EQUAL(5, session->Consume("PING\nSET a 1", &replies));
+  UNSIGNED_LONGS_EQUAL(5, Consume(store.get(), session.get(), "PING\nSET a 1", &replies));
   CHECK_EQUAL("OK PONG\n"s, replies);
   CHECK_FALSE(session->has_more());
   CHECK_TRUE(store->Exists("a").code() == Code::kNotFound);
@@ -213,7 +289,7 @@ TEST(Session, ReturnsEarlyWhenTheRepliesAreLong) {
   std::string input;
   for (int i = 0; i < 10; ++i) input += "GET k\n";
   std::string replies;
-  const size_t used = session->Consume(input, &replies);
+  const size_t used = Consume(store.get(), session.get(), input, &replies);
   CHECK_TRUE(session->has_more());
   UNSIGNED_LONGS_EQUAL(3 * 6, used);
   UNSIGNED_LONGS_EQUAL(3 * (value.size() + 7), replies.size());
@@ -225,7 +301,7 @@ TEST(Session, ReturnsEarlyWhenTheRepliesAreLong) {
 TEST(Session, AnUnfinishedLineBehindLongRepliesIsNotMore) {
   Ask("SET k " + std::string(Session::kReplyFlushSize, 'v') + "\n");
   std::string replies;
-  UNSIGNED_LONGS_EQUAL(6, session->Consume("GET k\nGET k", &replies));
+  UNSIGNED_LONGS_EQUAL(6, Consume(store.get(), session.get(), "GET k\nGET k", &replies));
   CHECK_FALSE(session->has_more());
 }
 
@@ -251,9 +327,10 @@ TEST(Session, ALongerLineClosesFinishedOrNot) {
 
 TEST(Session, QuitDiscardsWhatFollows) {
   std::string replies;
-  const std::string input = "SET a 1\nQUIT\nSET a 2\nSE";
-  UNSIGNED_LONGS_EQUAL(input.size(), session->Consume(input, &replies));
-  CHECK_EQUAL("OK\nOK\n"s, replies);
+  Ask("SET a 1\n");
+  const std::string input = "PING\nQUIT\nSET a 2\nSE";
+  UNSIGNED_LONGS_EQUAL(input.size(), Consume(store.get(), session.get(), input, &replies));
+  CHECK_EQUAL("OK PONG\nOK\n"s, replies);
   CHECK_TRUE(session->closing());
   NewSession();
   CHECK_EQUAL("VALUE 1\n"s, Ask("GET a\n"));

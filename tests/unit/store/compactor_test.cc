@@ -363,10 +363,10 @@ TEST(Compaction, BitRotInATombstoneStopsIt) {
 TEST(Compaction, OnceCancelledItIsRefused) {
   for (const bool filled : {false, true}) {
     if (filled) Fill();
-    const std::set<std::string> files = testing::FilesIn(scratch.path());
+    const std::set<std::string> files = testing::LogFilesIn(scratch.path());
     store->CancelCompaction();
     CHECK_EQUAL(Code::kCancelled, Compact().code());
-    CHECK_TRUE(testing::FilesIn(scratch.path()) == files);
+    CHECK_TRUE(testing::LogFilesIn(scratch.path()) == files);
     CheckContentsNowAndAfterARestart();
   }
 }

@@ -174,6 +174,61 @@ TEST(Index, DoesWhatAMapDoes) {
   CHECK_TRUE(ScanOffsets(100).empty());
 }
 
+TEST(Index, LoadedShardsDoWhatPutsDo) {
+  constexpr size_t kKeys = 20000;
+  std::vector<std::vector<std::pair<uint32_t, Location>>> shards(256);
+  uint64_t live_bytes = 0;
+  const auto load = [&](const std::string& key) {
+    const uint64_t position = Index::Position(key, 0);
+    shards[position >> 32].push_back({static_cast<uint32_t>(position), Write(key, key)});
+    live_bytes += RecordSize(key, key);
+  };
+  for (size_t i = 0; i < kKeys; i++) load(Key(i));
+  for (const auto& [a, b] : kSameTag) {
+    load(a);
+    load(b);
+  }
+  for (size_t shard = 0; shard < shards.size(); shard++) {
+    std::stable_sort(shards[shard].begin(), shards[shard].end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::vector<Index::Loaded> loaded;
+    uint64_t shard_bytes = 0;
+    for (const auto& [tag, where] : shards[shard]) {
+      loaded.push_back({tag, where});
+      RecordView record;
+      CHECK_TRUE(segment->Read(where.offset, &record) == keystone::RecordState::kValid);
+      shard_bytes += record.size_bytes();
+    }
+    index->LoadShard(shard, loaded, shard_bytes);
+  }
+  const size_t count = kKeys + 2 * std::size(kSameTag);
+  LONGS_EQUAL(count, index->size());
+  LONGS_EQUAL(live_bytes, index->live_bytes());
+  CHECK_TRUE(index->memory_bytes() <= count * 22 + 256 * (64 * 16 + 4096));
+  LONGS_EQUAL(count, ScanOffsets(100).size());
+  for (const auto& [a, b] : kSameTag) {
+    STRCMP_EQUAL(a, Find(a).c_str());
+    STRCMP_EQUAL(b, Find(b).c_str());
+  }
+  for (size_t i = 0; i < kKeys; i++) STRCMP_EQUAL(Key(i).c_str(), Find(Key(i)).c_str());
+  for (size_t i = 0; i < 2 * kKeys; i++) Put(Key(i), "new");
+  for (size_t i = 0; i < 2 * kKeys; i += 2) CheckOk(index->Erase(Key(i)));
+  for (size_t i = 0; i < 2 * kKeys; i++) {
+    STRCMP_EQUAL(i % 2 == 0 ? "(none)" : "new", Find(Key(i)).c_str());
+  }
+  LONGS_EQUAL(kKeys + 2 * std::size(kSameTag), index->size());
+}
+
+TEST(Index, ALoadedShardOfTheHighestTagsHasRoom) {
+  std::vector<Index::Loaded> entries;
+  for (uint32_t i = 0; i < 950; i++) entries.push_back({i << 22, {1, 64 + i}});
+  for (uint32_t i = 50; i-- > 0;) entries.push_back({~uint32_t{0} - i, {1, 2000 + i}});
+  index->LoadShard(255, entries, 1000);
+  LONGS_EQUAL(1000, ScanOffsets(100).size());
+  index->LoadShard(7, {}, 0);
+  LONGS_EQUAL(1000, index->size());
+}
+
 TEST(Index, KeysOfTheSameTagAreKeptApart) {
   for (const auto& [a, b] : kSameTag) {
     LONGS_EQUAL(index->Position(a), index->Position(b));

@@ -1,0 +1,161 @@
+#include "net/event_loop.h"
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace keystone {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// An eighth of the shortest timeout is how late a client may be found to have passed it.
+milliseconds SweepInterval(const ConnectionContext& context) {
+  milliseconds shortest{8000};
+  for (const milliseconds timeout :
+       {context.idle_timeout, context.request_timeout, context.write_timeout}) {
+    if (timeout.count() > 0) shortest = std::min(shortest, timeout);
+  }
+  return std::max(shortest / 8, milliseconds{10});
+}
+
+}  // namespace
+
+EventLoop::EventLoop(const ConnectionContext& context)
+    : context_(context), sweep_interval_(SweepInterval(context)), turns_(context.store) {}
+
+EventLoop::~EventLoop() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  Wake();
+  thread_.join();
+}
+
+Status EventLoop::Start() {
+  if (Status status = StartEvents(); !status.ok()) return status;
+  try {
+    thread_ = std::thread(&EventLoop::Run, this);
+  } catch (const std::system_error& error) {
+    return {Code::kSystem, std::string("start an event loop's thread: ") + error.what()};
+  }
+  return Status::Ok();
+}
+
+Status EventLoop::StartEvents() {
+  wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_.valid()) return Status::FromErrno("make", "an eventfd", errno).As(Code::kSystem);
+  base_.reset(::event_base_new());
+  if (!base_) return {Code::kSystem, "start an event loop: out of memory or descriptors"};
+  wake_event_.reset(::event_new(
+      base_.get(), wake_.get(), EV_READ | EV_PERSIST,
+      [](evutil_socket_t, short, void* self) { static_cast<EventLoop*>(self)->OnWake(); }, this));
+  sweep_.reset(::event_new(
+      base_.get(), -1, 0,
+      [](evutil_socket_t, short, void* self) { static_cast<EventLoop*>(self)->OnSweep(); }, this));
+  const bool watching = wake_event_ && sweep_ && ::event_add(wake_event_.get(), nullptr) == 0;
+  return watching ? Status::Ok() : Status(Code::kSystem, "start an event loop: out of memory");
+}
+
+void EventLoop::Adopt(Registry::Membership* membership) {
+  {
+    const std::lock_guard lock(mutex_);
+    adopted_.push_back(std::move(*membership));
+  }
+  Wake();
+}
+
+void EventLoop::SlowDone(EventClient* client) {
+  {
+    const std::lock_guard lock(mutex_);
+    client->next_done = std::exchange(done_, client);
+  }
+  Wake();
+}
+
+void EventLoop::Wake() {
+  const uint64_t one = 1;
+  (void)!::write(wake_.get(), &one, sizeof(one));  // fails only where it is awake already
+}
+
+void EventLoop::Run() {
+  sigset_t all;  // signals are the main thread's
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  while (!stopped_) Pass();
+}
+
+// Who has more to do than one pass allows comes first in the next, and nobody waits for bytes then.
+void EventLoop::Pass() {
+  continuing_.swap(again_);
+  for (EventClient* client : continuing_) {
+    if (turns_.full()) turns_.TakeAll();
+    turns_.Add(client);
+  }
+  continuing_.clear();
+  turns_.TakeAll();
+  ended_.clear();
+  const int flags = again_.empty() ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK;
+  if (::event_base_loop(base_.get(), flags) < 0) {
+    context_.log->Write(Priority::kCritical, "an event loop failed: %s", std::strerror(errno));
+    stopped_ = true;
+  }
+  turns_.TakeAll();
+  ended_.clear();
+}
+
+void EventLoop::OnWake() {
+  uint64_t count;
+  (void)!::read(wake_.get(), &count, sizeof(count));  // non-blocking; only resets it
+  std::vector<Registry::Membership> adopted;
+  EventClient* done = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    adopted.swap(adopted_);
+    done = std::exchange(done_, nullptr);
+    stopped_ = stopping_;
+  }
+  while (done != nullptr) std::exchange(done, done->next_done)->FinishSlow();
+  for (Registry::Membership& membership : adopted) Serve(&membership);
+}
+
+void EventLoop::Serve(Registry::Membership* membership) {
+  try {
+    clients_.emplace_front(this, context_, membership);
+    clients_.front().place = clients_.begin();
+    clients_.front().Begin();
+  } catch (const std::exception& error) {
+    context_.log->Write(Priority::kError, "connection closed: %s", error.what());
+  }
+}
+
+void EventLoop::Remove(EventClient* client) {
+  ended_.splice(ended_.begin(), clients_, client->place);
+}
+
+void EventLoop::SweepIn(milliseconds delay) {
+  if (sweep_delay_.count() > 0 && sweep_delay_ <= delay) return;
+  const timeval value{.tv_sec = delay.count() / 1000, .tv_usec = delay.count() % 1000 * 1000};
+  if (::event_add(sweep_.get(), &value) == 0) sweep_delay_ = delay;
+}
+
+void EventLoop::OnSweep() {
+  sweep_delay_ = milliseconds{0};
+  const auto now = EventClient::Clock::now();
+  for (auto client = clients_.begin(); client != clients_.end();) (client++)->Sweep(now);
+}
+
+}  // namespace keystone

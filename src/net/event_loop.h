@@ -1,0 +1,91 @@
+// A thread that waits for the bytes of many clients at once, and serves them.
+//
+// Start, Adopt and the destructor are the owner's, on one thread; what its clients call belongs to
+// the loop's thread, where nothing else is said. Borrows the context, which must outlive it.
+#ifndef KEYSTONE_NET_EVENT_LOOP_H_
+#define KEYSTONE_NET_EVENT_LOOP_H_
+
+#include <chrono>
+#include <list>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/status.h"
+#include "net/connection.h"
+#include "net/event_client.h"
+#include "net/listener.h"
+#include "net/registry.h"
+#include "net/turns.h"
+
+namespace keystone {
+
+class EventLoop {
+ public:
+  explicit EventLoop(const ConnectionContext& context);
+  ~EventLoop();  // ends the thread; it must have no clients any more
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+
+  // kSystem: no thread, descriptors or memory.
+  Status Start();
+
+  // Serves the client of `membership`. The membership stays the caller's where it throws.
+  void Adopt(Registry::Membership* membership);
+
+  // ---- for its clients
+
+  event_base* base() { return base_.get(); }
+  Turns& turns() { return turns_; }
+
+  // Gives the client a turn in the next pass.
+  void Continue(EventClient* client) { again_.push_back(client); }
+
+  // The client has a deadline: looks after it from time to time.
+  void SweepSoon() { SweepIn(sweep_interval_); }
+  void SweepIn(std::chrono::milliseconds delay);
+
+  // Destroys the client once this pass is over.
+  void Remove(EventClient* client);
+
+  // Any thread: the client's slow command is over.
+  void SlowDone(EventClient* client);
+
+ private:
+  Status StartEvents();
+  void Run();
+  void Pass();
+  void OnWake();
+  void Serve(Registry::Membership* membership);
+  void OnSweep();
+  void Wake();
+
+  // Constant after Start.
+  const ConnectionContext& context_;
+  const std::chrono::milliseconds sweep_interval_;
+  Fd wake_;  // an eventfd: other threads write to it
+
+  // The loop's thread only.
+  EventBase base_;
+  EventHandle wake_event_;
+  EventHandle sweep_;
+  std::chrono::milliseconds sweep_delay_{0};  // 0: none is under way
+  Turns turns_;
+  std::list<EventClient> clients_;
+  std::list<EventClient> ended_;  // until the pass is over, since one may end with itself at work
+  std::vector<EventClient*> again_;
+  std::vector<EventClient*> continuing_;
+  bool stopped_ = false;
+
+  std::mutex mutex_;
+  std::vector<Registry::Membership> adopted_;  // guarded by mutex_
+  EventClient* done_ = nullptr;                // guarded by mutex_; a list
+  bool stopping_ = false;                      // guarded by mutex_
+
+  std::thread thread_;
+};
+
+}  // namespace keystone
+
+#endif  // KEYSTONE_NET_EVENT_LOOP_H_

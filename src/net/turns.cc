@@ -1,0 +1,99 @@
+#include "net/turns.h"
+
+#include <exception>
+
+#include "net/event_client.h"
+
+namespace keystone {
+
+namespace {
+
+// How often a client may make the others of a pass wait for a commit.
+constexpr int kMostCommits = 32;
+
+// What a turn may hold on to for the next client.
+constexpr size_t kKeptReplies = size_t{16} << 10;
+constexpr size_t kKeptOperations = 64;
+
+}  // namespace
+
+Turns::Turns(Store* store)
+    : store_(store),
+      arena_(std::make_unique_for_overwrite<char[]>(kArenaSize)),
+      turns_(kMostTurns) {
+  active_.reserve(kMostTurns);
+  writers_.reserve(kMostTurns);
+  batches_.reserve(kMostTurns);
+}
+
+void Turns::Add(EventClient* client, size_t received) {
+  Turn& turn = turns_[count_++];
+  turn.client = client;
+  turn.received = {arena_.get() + arena_used_, received};
+  turn.used = 0;
+  arena_used_ += received;
+}
+
+void Turns::TakeAll() {
+  for (size_t i = 0; i < count_; i++) active_.push_back(&turns_[i]);
+  for (int commits = 1; !active_.empty(); commits++) {
+    Execute();
+    Commit(commits == kMostCommits);
+  }
+  count_ = 0;
+  arena_used_ = 0;
+}
+
+// Who has nothing to commit need not wait for those who have.
+void Turns::Execute() {
+  for (Turn* turn : active_) {
+    if (!Try(turn, [](Turn* t) { t->client->Execute(t); })) continue;
+    if (turn->batch.empty()) {
+      Finish(turn);
+    } else {
+      writers_.push_back(turn);
+      batches_.push_back(&turn->batch);
+    }
+  }
+  active_.clear();
+}
+
+// Who has more to do behind its writes stays active, unless this was the pass's last commit.
+void Turns::Commit(bool last) {
+  if (!batches_.empty()) store_->Apply(batches_);
+  for (Turn* turn : writers_) {
+    if (!Try(turn, [](Turn* t) { t->client->Committed(t); })) continue;
+    if (!last && turn->client->GoesOn(*turn)) {
+      active_.push_back(turn);
+    } else {
+      Finish(turn);
+    }
+  }
+  writers_.clear();
+  batches_.clear();
+}
+
+void Turns::Finish(Turn* turn) {
+  if (Try(turn, [](Turn* t) { t->client->Finish(t); })) Reset(turn);
+}
+
+// False where the client had to be given up. No other suffers from that.
+bool Turns::Try(Turn* turn, void (*step)(Turn* turn)) {
+  try {
+    step(turn);
+    return true;
+  } catch (const std::exception& error) {
+    Reset(turn);
+    turn->client->Fail(error.what());
+    return false;
+  }
+}
+
+void Turns::Reset(Turn* turn) {
+  turn->batch.Clear();
+  turn->replies.clear();
+  if (turn->replies.capacity() > kKeptReplies) std::string().swap(turn->replies);
+  if (turn->batch.operations().capacity() > kKeptOperations) turn->batch = Batch();
+}
+
+}  // namespace keystone

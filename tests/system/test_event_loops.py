@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Event mode: many clients share a thread, and none of them feels the others."""
+
+import resource
+import select
+import signal
+import socket
+import threading
+
+from harness import EX_OSERR, SystemTest, is_sanitized, main, poll_until
+
+CROWD = 2000
+
+
+class Crowds(SystemTest):
+    def allow_descriptors(self, count):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard != resource.RLIM_INFINITY and hard < count:
+            self.skipTest("the descriptor limit is %d" % hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+
+    def served(self, daemon, count):
+        """So many clients; each has got a reply to a write and to a read."""
+        clients = [self.connect(daemon) for _ in range(count)]
+        for number, client in enumerate(clients):
+            client.send_raw(b"SET key-%d value\nGET key-%d\n" % (number % 100, number % 100))
+        for client in clients:
+            self.assertEqual([client.read_line(), client.read_line()], [b"OK", b"VALUE value"])
+        return clients
+
+    def test_an_idle_client_costs_at_most_2_kib(self):
+        self.allow_descriptors(CROWD + 400)
+        daemon = self.start_daemon("--io-threads", "1", "--max-connections", str(CROWD + 300))
+        self.served(daemon, 200)
+        before_kib = daemon.rss_kib()
+        self.served(daemon, CROWD)
+        if is_sanitized():
+            self.skipTest("a sanitizer needs memory of its own")
+        self.assertLessEqual(daemon.rss_kib() - before_kib, 2 * CROWD)
+
+    def test_clients_share_the_threads(self):
+        daemon = self.start_daemon("--io-threads", "2")
+        before = int(daemon.status_field("Threads"))
+        self.served(daemon, 50)
+        self.assertEqual(int(daemon.status_field("Threads")), before)
+
+    def test_writes_that_come_together_share_a_sync(self):
+        daemon = self.start_daemon("--io-threads", "1", "--fsync", "always")
+        clients = [self.connect(daemon) for _ in range(50)]
+        self.assertEqual([c.request("PING") for c in clients], [b"OK PONG"] * 50)
+        before = int(daemon.stats()["fsyncs"])
+        daemon.signal(signal.SIGSTOP)
+        for number, client in enumerate(clients):
+            client.send_raw(b"SET key-%d value\n" % number)
+        daemon.signal(signal.SIGCONT)
+        self.assertEqual([c.read_line() for c in clients], [b"OK"] * 50)
+        self.assertLess(int(daemon.stats()["fsyncs"]) - before, 10)
+        daemon.kill9()
+        with daemon.restart().connect() as client:
+            self.assertEqual(len(client.contents()), 50)
+
+    def test_start_fails_where_a_thread_can_not_be_started(self):
+        if is_sanitized():
+            self.skipTest("a sanitizer reserves more memory than the test allows")
+        wrapper = ["/bin/sh", "-c", 'ulimit -v 300000; exec "$0" "$@"']
+        daemon = self.new_daemon("--io-threads", "64", "--segment-size", "1m", wrapper=wrapper)
+        self.assert_start_refused(daemon, EX_OSERR, "event loop")
+
+
+class Neighbours(SystemTest):
+    """All clients are on one loop."""
+
+    def setUp(self):
+        super().setUp()
+        self.daemon = self.start_daemon("--io-threads", "1")
+
+    def in_background(self, target):
+        thread = threading.Thread(target=target, daemon=True)
+        thread.start()
+        return thread
+
+    def start_compaction(self, client, other):
+        """Has client compact until other finds that under way; both stay connected."""
+        def under_way():
+            if select.select([client.socket], [], [], 0)[0]:
+                self.assertEqual(client.read_line(), b"OK")
+                client.send_raw(b"COMPACT\n")
+            return other.stats()["compaction_running"] == "1"
+        client.send_raw(b"COMPACT\n")
+        poll_until(under_way, what="a compaction is seen while it runs")
+
+    def fill(self):
+        with self.daemon.connect() as client:
+            for number in range(200):
+                client.set("key-%d" % number, b"x" * 200000)
+
+    def test_a_compaction_does_not_stop_the_loop(self):
+        self.fill()
+        client, other = self.connect(self.daemon), self.connect(self.daemon)
+        self.start_compaction(client, other)
+        self.assertEqual(client.read_line(), b"OK")
+        self.assertEqual(client.request("GET key-0"), b"VALUE " + b"x" * 200000)
+
+    def test_a_stop_during_a_compaction_waits_for_nothing_else(self):
+        self.fill()
+        client, other = self.connect(self.daemon), self.connect(self.daemon)
+        self.start_compaction(client, other)
+        self.daemon.term()
+        self.assertRegex(client.read_all(), rb"\A(OK|ERROR [ -~]+)\n\Z")
+        self.assertEqual(self.daemon.wait_exit(), 0)
+
+    def test_a_client_that_leaves_during_its_compaction_harms_nobody(self):
+        self.fill()
+        client, other = self.connect(self.daemon), self.connect(self.daemon)
+        self.start_compaction(client, other)
+        client.close()
+        poll_until(lambda: other.stats()["connections_current"] == "1", what="it is gone")
+        self.assertEqual(other.request("COMPACT"), b"OK")
+
+    def test_who_does_not_read_replies_holds_up_nobody_and_gets_them_all(self):
+        slow, fast = self.connect(self.daemon, receive_buffer=4096), self.connect(self.daemon)
+        fast.set("big", b"x" * 100000)
+        slow.send_raw(b"GET big\n" * 500)
+        for number in range(200):
+            fast.set("key", str(number))
+            self.assertEqual(fast.get("key"), b"%d" % number)
+        for _ in range(500):
+            self.assertEqual(len(slow.read_line()), len("VALUE ") + 100000)
+
+    def test_who_does_not_read_replies_costs_bounded_memory(self):
+        if is_sanitized():
+            self.skipTest("a sanitizer needs memory of its own")
+        deaf, other = self.connect(self.daemon), self.connect(self.daemon)
+        other.set("big", b"x" * 100000)
+        before_kib = self.daemon.rss_kib()
+        deaf.socket.settimeout(0.3)
+        with self.assertRaises(OSError):  # it is not read from without end
+            for _ in range(100):
+                deaf.send_raw(b"GET big\n" * 100000)
+        self.assertEqual(other.request("PING"), b"OK PONG")
+        self.assertLess(self.daemon.rss_kib() - before_kib, 40 * 1024)
+
+    def test_an_endless_pipeline_starves_nobody(self):
+        greedy, other = self.connect(self.daemon), self.connect(self.daemon)
+
+        def send():
+            try:
+                while True:
+                    greedy.send_raw(b"SET a 1\nGET a\n\n\n" * 20000)
+            except OSError:
+                pass  # the test has seen enough
+
+        threads = [self.in_background(send), self.in_background(greedy.read_all)]
+        for number in range(100):
+            other.set("key", str(number))
+            self.assertEqual(other.get("key"), b"%d" % number)
+        self.assertTrue(all(thread.is_alive() for thread in threads))
+        greedy.socket.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+        self.assertEqual(other.request("PING"), b"OK PONG")
+
+    def test_a_big_value_in_small_pieces_holds_up_nobody(self):
+        sender, other = self.connect(self.daemon), self.connect(self.daemon)
+        value = b"x" * (4 << 20)
+        sender.send_raw(b"SET big ")
+        for start in range(0, len(value), 1 << 18):
+            sender.send_raw(value[start:start + (1 << 18)])
+            self.assertEqual(other.request("PING"), b"OK PONG")
+        self.assertEqual(other.request("EXISTS big"), b"NOT_FOUND")
+        sender.send_raw(b"\nGET key\n")
+        self.assertEqual([sender.read_line(), sender.read_line()], [b"OK", b"NOT_FOUND"])
+        self.assertEqual(other.get("big"), value)
+
+
+if __name__ == "__main__":
+    main()
