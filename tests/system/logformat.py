@@ -254,7 +254,7 @@ def parse_hint(data):
         if len(block) != size or crc32(block) != crc:
             raise FormatError("block of shard %d" % shard)
         found = list(parse_hint_block(shard, block))
-        if len(found) != count or [e.tag for e in found] != sorted(e.tag for e in found):
+        if len(found) != count or found != sorted(found, key=lambda e: (e.tag, e.offset)):
             raise FormatError("entries of shard %d" % shard)
         blocks.append((size, count, crc))
         entries += found
