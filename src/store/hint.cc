@@ -196,16 +196,16 @@ void AppendHintEntry(const HintEntry& entry, std::string_view key, std::string* 
 
 bool ParseHintBlock(std::string_view bytes, uint32_t entries, uint64_t covered_bytes,
                     uint32_t ordinal, std::vector<HintedKey>* keys) {
-  uint32_t last_tag = 0;
+  HintEntry last;
   for (uint32_t i = 0; i < entries; i++) {
     if (bytes.size() < kHintEntrySize) return false;
     const HintEntry entry = DecodeEntry(Bytes(bytes.data()), ordinal);
     bytes.remove_prefix(kHintEntrySize);
-    if (entry.tag < last_tag || !IsPossible(entry, covered_bytes)) return false;
+    if ((i > 0 && !(last < entry)) || !IsPossible(entry, covered_bytes)) return false;
     if (bytes.size() < entry.key_size) return false;
     keys->push_back({entry, bytes.data()});
     bytes.remove_prefix(entry.key_size);
-    last_tag = entry.tag;
+    last = entry;
   }
   return bytes.empty();
 }

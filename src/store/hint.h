@@ -2,7 +2,7 @@
 // NNNNNNNNNNNN.log; derived, so it may be missing, and one that is not good is as none.
 //
 // The last operation of each key in the segment's first `covered` bytes, in the order of the index:
-// by shard, then by tag. In little-endian:
+// by shard, then by tag; then by offset. In little-endian:
 //
 //   0    8  "KEYSHINT"
 //   8    4  format version, 1

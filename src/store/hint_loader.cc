@@ -1,6 +1,7 @@
 #include "store/hint_loader.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace keystone {
 
@@ -14,19 +15,41 @@ Status HintLoader::Load(size_t shard, size_t* bad) {
   keys_.clear();
   ends_.assign(1, 0);
   if (Status status = ReadFiles(shard, bad); !status.ok()) return status;
+  CollectTables(shard);
+  MergeRuns();
+  DropOld();
+  TakeLive();
+  ReleaseTables(shard);
+  index_->LoadShard(shard, loaded_, live_bytes_);
+  return Status::Ok();
+}
+
+void HintLoader::Condense(size_t shard) {
+  keys_.clear();
+  ends_.assign(1, 0);
+  CollectTables(shard);
+  MergeRuns();
+  DropOld();
+  ReleaseTables(shard);
+  std::vector<HintEntry> entries;
+  entries.reserve(keys_.size());
+  for (const HintedKey& key : keys_) entries.push_back(key.entry);
+  hints_->tables.back()->Assign(shard, std::move(entries));
+}
+
+void HintLoader::CollectTables(size_t shard) {
   for (const auto& table : hints_->tables) {
     if (table == nullptr) continue;
     table->Sort(shard);
     table->Collect(shard, &keys_);
     EndRun();
   }
-  MergeRuns();
-  Reduce();
+}
+
+void HintLoader::ReleaseTables(size_t shard) {
   for (const auto& table : hints_->tables) {
     if (table != nullptr) table->Release(shard);
   }
-  index_->LoadShard(shard, loaded_, live_bytes_);
-  return Status::Ok();
 }
 
 Status HintLoader::ReadFiles(size_t shard, size_t* bad) {
@@ -72,21 +95,27 @@ void HintLoader::MergeRuns() {
   }
 }
 
-// From all operations in order to the live records.
-void HintLoader::Reduce() {
-  loaded_.clear();
-  live_bytes_ = 0;
+// Leaves the last operation of each key, in order.
+void HintLoader::DropOld() {
+  size_t kept = 0;
   for (size_t i = 0; i < keys_.size();) {
     size_t end = i + 1;
     while (end < keys_.size() && keys_[end].entry.tag == keys_[i].entry.tag) end++;
-    const size_t kept = end - i == 1 ? 1 : DropOverwritten(&keys_[i], end - i);
-    for (size_t k = i; k < i + kept; k++) {
-      const HintEntry& entry = keys_[k].entry;
-      if (entry.tombstone) continue;
-      loaded_.push_back({entry.tag, {(*segments_)[entry.ordinal]->number(), entry.offset}});
-      live_bytes_ += entry.size_bytes;
-    }
+    const size_t count = end - i == 1 ? 1 : DropOverwritten(&keys_[i], end - i);
+    for (size_t k = 0; k < count; k++) keys_[kept + k] = keys_[i + k];
+    kept += count;
     i = end;
+  }
+  keys_.resize(kept);
+}
+
+void HintLoader::TakeLive() {
+  loaded_.clear();
+  live_bytes_ = 0;
+  for (const auto& [entry, key] : keys_) {
+    if (entry.tombstone) continue;
+    loaded_.push_back({entry.tag, {(*segments_)[entry.ordinal]->number(), entry.offset}});
+    live_bytes_ += entry.size_bytes;
   }
 }
 

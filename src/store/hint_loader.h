@@ -22,10 +22,11 @@
 
 namespace keystone {
 
-// What recovery knows of all segments; vectors are in replay order.
+// What recovery knows of all segments, in replay order.
 struct Hints {
   std::vector<std::optional<HintFile>> files;
-  std::vector<std::unique_ptr<HintTable>> tables;  // null: nothing of the segment was scanned
+  // Null: nothing of the segment was scanned. One more behind the segments' is for Condense.
+  std::vector<std::unique_ptr<HintTable>> tables;
 };
 
 class HintLoader {
@@ -38,11 +39,17 @@ class HintLoader {
   // that the file of the segment `*bad` can't be used; nothing was loaded.
   Status Load(size_t shard, size_t* bad);
 
+  // Moves a shard's entries of all tables into the last one, without what was overwritten.
+  void Condense(size_t shard);
+
  private:
   Status ReadFiles(size_t shard, size_t* bad);
+  void CollectTables(size_t shard);
+  void ReleaseTables(size_t shard);
   void EndRun();
   void MergeRuns();
-  void Reduce();
+  void DropOld();
+  void TakeLive();
 
   const SegmentSet::List* const segments_;
   Hints* const hints_;

@@ -70,7 +70,7 @@ HintedKey HintTable::WithKey(const HintEntry& entry) const {
 
 void HintTable::Sort(size_t shard) {
   std::vector<HintEntry>& entries = shards_[shard];
-  std::sort(entries.begin(), entries.end());
+  if (!std::is_sorted(entries.begin(), entries.end())) std::sort(entries.begin(), entries.end());
   auto out = entries.begin();
   std::vector<HintedKey> run;
   for (auto it = entries.begin(); it != entries.end();) {
@@ -88,17 +88,23 @@ void HintTable::Sort(size_t shard) {
   entries.erase(out, entries.end());
 }
 
+uint64_t HintTable::Count() const {
+  uint64_t count = 0;
+  for (const auto& shard : shards_) count += shard.size();
+  return count;
+}
+
 void HintTable::Collect(size_t shard, std::vector<HintedKey>* keys) const {
   for (const HintEntry& entry : shards_[shard]) keys->push_back(WithKey(entry));
 }
 
 size_t DropOverwritten(HintedKey* run, size_t count) {
-  size_t kept = 0;  // one place for each key, in the order of their first operations
+  size_t kept = 0;
   for (size_t i = 0; i < count; i++) {
-    const auto same_key = [&](const HintedKey& other) { return other.key() == run[i].key(); };
-    HintedKey* place = std::find_if(run, run + kept, same_key);
-    *place = run[i];
-    if (place == run + kept) kept++;
+    const HintedKey newer = run[i];
+    const auto same_key = [&](const HintedKey& other) { return other.key() == newer.key(); };
+    kept = static_cast<size_t>(std::remove_if(run, run + kept, same_key) - run);
+    run[kept++] = newer;
   }
   return kept;
 }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "store/hint.h"
@@ -37,8 +38,11 @@ class HintTable {
   // Appends a shard's entries and their keys.
   void Collect(size_t shard, std::vector<HintedKey>* keys) const;
 
-  size_t CountOf(size_t shard) const { return shards_[shard].size(); }
+  // Puts `entries` in place of a shard's own.
+  void Assign(size_t shard, std::vector<HintEntry> entries) { shards_[shard] = std::move(entries); }
   void Release(size_t shard) { shards_[shard] = {}; }
+
+  uint64_t Count() const;  // of all entries; not while a shard is another thread's
 
   // Of the last record taken in; 0: there was none.
   uint64_t last_offset() const { return last_offset_; }
@@ -56,7 +60,7 @@ class HintTable {
 };
 
 // Of a run of entries with the same tag, in the order of age: leaves the last one of each key, in
-// front, and returns how many they are.
+// front and in that order, and returns how many they are.
 size_t DropOverwritten(HintedKey* run, size_t count);
 
 }  // namespace keystone

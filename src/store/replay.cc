@@ -13,6 +13,13 @@
 
 namespace keystone {
 
+namespace {
+
+constexpr size_t kBatch = 4;                         // segments that are scanned together
+constexpr uint64_t kCondenseAt = uint64_t{4} << 20;  // entries
+
+}  // namespace
+
 Replay::Replay(const std::string& directory, const SegmentSet::List* segments, uint64_t seed,
                const Log* log, RecoveryMeter* meter)
     : directory_(directory),
@@ -21,9 +28,10 @@ Replay::Replay(const std::string& directory, const SegmentSet::List* segments, u
       log_(log),
       meter_(meter),
       bad_(segments->size()),
-      ends_(segments->size()) {
+      ends_(segments->size()),
+      condense_at_(kCondenseAt) {
   hints_.files.resize(segments->size());
-  hints_.tables.resize(segments->size());
+  hints_.tables.resize(segments->size() + 1);
 }
 
 Status Replay::Run(Index* index) {
@@ -52,12 +60,42 @@ void Replay::DropHint(size_t ordinal, const Status& why) {
   bad_[ordinal] = true;
 }
 
-// What the hints leave out, and whether it is as it should be.
-Status Replay::ScanAll(const std::vector<size_t>& ordinals) {
+// What the hints leave out, and whether it is as it should be. Tables hold every operation: if the
+// log has much that was overwritten, that is dropped now and then.
+Status Replay::ScanAll(std::span<const size_t> ordinals) {
+  while (!ordinals.empty()) {
+    const std::span<const size_t> batch = ordinals.first(std::min(kBatch, ordinals.size()));
+    ordinals = ordinals.subspan(batch.size());
+    Status status = RunTasks(
+        batch.size(), WorkerCount(), [&](size_t, size_t task) { return Scan(batch[task]); },
+        [&] { (void)meter_->Advance(0, 0); });
+    if (status.ok() && !ordinals.empty() && Held() > condense_at_) status = CondenseTables();
+    if (!status.ok()) return status;
+  }
+  return Judge();
+}
+
+Status Replay::CondenseTables() {
+  auto& condensed = hints_.tables.back();
+  if (condensed == nullptr) condensed = std::make_unique<HintTable>(&segments_, seed_);
+  std::vector<HintLoader> loaders(WorkerCount(), HintLoader(&segments_, &hints_, nullptr));
   Status status = RunTasks(
-      ordinals.size(), WorkerCount(), [&](size_t, size_t task) { return Scan(ordinals[task]); },
+      kHintShards, loaders.size(),
+      [&](size_t worker, size_t shard) {
+        loaders[worker].Condense(shard);
+        return meter_->Advance(0, 0);
+      },
       [&] { (void)meter_->Advance(0, 0); });
-  return status.ok() ? Judge() : status;
+  condense_at_ = std::max(kCondenseAt, 2 * Held());
+  return status;
+}
+
+uint64_t Replay::Held() const {
+  uint64_t count = 0;
+  for (const auto& table : hints_.tables) {
+    if (table != nullptr) count += table->Count();
+  }
+  return count;
 }
 
 Status Replay::Scan(size_t ordinal) {

@@ -46,7 +46,9 @@ class Replay {
 
  private:
   void OpenHints();
-  Status ScanAll(const std::vector<size_t>& ordinals);
+  Status ScanAll(std::span<const size_t> ordinals);
+  Status CondenseTables();
+  uint64_t Held() const;
   Status Scan(size_t ordinal);
   Status LoadAll(Index* index);
   Status LoadShards(std::span<const size_t> shards, Index* index, std::vector<Status>* errors,
@@ -65,6 +67,8 @@ class Replay {
   Hints hints_;
   std::vector<bool> bad_;  // had a hint that can't be used
   std::vector<ScanEnd> ends_;
+
+  uint64_t condense_at_;  // entries in tables
 };
 
 }  // namespace keystone

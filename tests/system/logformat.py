@@ -23,6 +23,16 @@ Record = namedtuple("Record", "offset end sequence key value flags attributes")
 # problem is None where the records reach to the end of the file or to its zeros.
 Segment = namedtuple("Segment", "number store_id first_sequence records end problem")
 Manifest = namedtuple("Manifest", "store_id seed segments")
+# entries is a list of HintEntry, blocks a list of (size, entries, crc) for each shard.
+Hint = namedtuple("Hint", "number store_id seed covered records last_sequence last_offset "
+                          "last_bytes segment_crc blocks entries")
+HintEntry = namedtuple("HintEntry", "shard tag size offset flags key")
+HINT_HEADER = struct.Struct("<8sIIQ16sQQQQQ8sII")  # then the directory
+HINT_BLOCK = struct.Struct("<QII")
+HINT_ENTRY = struct.Struct("<IIQHH")
+HINT_SHARDS = 256
+HINT_HEADER_SIZE = HINT_HEADER.size + HINT_SHARDS * HINT_BLOCK.size + 8
+HINT_TOMBSTONE, HINT_ATTRIBUTES = 1, 2
 
 
 class FormatError(Exception):
@@ -35,6 +45,10 @@ def crc32(data):
 
 def segment_name(number):
     return "%012d.log" % number
+
+
+def hint_name(number):
+    return "%012d.hint" % number
 
 
 # ---- writing
@@ -218,6 +232,88 @@ def replay(segments):
             group = []
         group = []
     return found
+
+
+# ---- hints
+
+def parse_hint(data):
+    """A whole hint, with every check that needs no segment."""
+    if len(data) < HINT_HEADER_SIZE:
+        raise FormatError("no hint header")
+    (magic, version, flags, number, store_id, seed, covered, records, last_sequence, last_offset,
+     last_bytes, segment_crc, zero) = HINT_HEADER.unpack_from(data)
+    crc_at = HINT_HEADER_SIZE - 8
+    if struct.unpack_from("<II", data, crc_at) != (crc32(data[:crc_at]), 0):
+        raise FormatError("hint header checksum")
+    if (magic, version, flags, zero) != (b"KEYSHINT", 1, 0, 0):
+        raise FormatError("hint version %d, flags %d" % (version, flags))
+    blocks, entries, offset = [], [], HINT_HEADER_SIZE
+    for shard in range(HINT_SHARDS):
+        size, count, crc = HINT_BLOCK.unpack_from(data, HINT_HEADER.size + shard * HINT_BLOCK.size)
+        block = data[offset:offset + size]
+        if len(block) != size or crc32(block) != crc:
+            raise FormatError("block of shard %d" % shard)
+        found = list(parse_hint_block(shard, block))
+        if len(found) != count or found != sorted(found, key=lambda e: (e.tag, e.offset)):
+            raise FormatError("entries of shard %d" % shard)
+        blocks.append((size, count, crc))
+        entries += found
+        offset += size
+    if offset != len(data):
+        raise FormatError("hint size")
+    return Hint(number, store_id, seed, covered, records, last_sequence, last_offset, last_bytes,
+                segment_crc, blocks, entries)
+
+
+def parse_hint_block(shard, block):
+    offset = 0
+    while offset < len(block):
+        tag, size, place, key_size, flags = HINT_ENTRY.unpack_from(block, offset)
+        start = offset + HINT_ENTRY.size
+        yield HintEntry(shard, tag, size, place, flags, bytes(block[start:start + key_size]))
+        offset = start + key_size
+
+
+def encode_hint(hint):
+    """With the blocks that its entries make."""
+    blocks = [b"".join(HINT_ENTRY.pack(e.tag, e.size, e.offset, len(e.key), e.flags) + e.key
+                       for e in hint.entries if e.shard == shard) for shard in range(HINT_SHARDS)]
+    header = HINT_HEADER.pack(b"KEYSHINT", 1, 0, hint.number, hint.store_id, hint.seed,
+                              hint.covered, hint.records, hint.last_sequence, hint.last_offset,
+                              hint.last_bytes, hint.segment_crc, 0)
+    for shard, block in enumerate(blocks):
+        count = sum(e.shard == shard for e in hint.entries)
+        header += HINT_BLOCK.pack(len(block), count, crc32(block))
+    return header + struct.pack("<II", crc32(header), 0) + b"".join(blocks)
+
+
+def check_hint(hint, data):
+    """FormatError where the hint is not that of all bytes of a segment's file."""
+    segment = parse_segment(data)
+    if (hint.number, hint.store_id) != (segment.number, segment.store_id):
+        raise FormatError("hint of another segment")
+    if hint.segment_crc != struct.unpack_from("<I", data, 60)[0]:
+        raise FormatError("segment_crc")
+    last = segment.records[-1] if segment.records else None
+    told = (hint.covered, hint.records, hint.last_sequence, hint.last_offset, hint.last_bytes)
+    if last is None:
+        expected = (HEADER_SIZE, 0, 0, 0, bytes(8))
+    else:
+        expected = (segment.end, len(segment.records), last.sequence, last.offset,
+                    data[last.offset:last.offset + 8])
+    if told != expected:
+        raise FormatError("hint says %r, not %r" % (told, expected))
+    found = {e.key: (e.offset, e.size, e.flags) for e in hint.entries}
+    if len(found) != len(hint.entries) or found != last_operations(segment):
+        raise FormatError("entries")
+
+
+def last_operations(segment):
+    """key -> (offset, size, flags of a hint)"""
+    return {r.key: (r.offset, r.end - r.offset,
+                    (HINT_TOMBSTONE if r.value is None else 0) |
+                    (HINT_ATTRIBUTES if r.attributes else 0))
+            for r in segment.records if not r.flags & SYNC_MARK}
 
 
 # ---- damage

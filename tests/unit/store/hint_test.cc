@@ -14,6 +14,7 @@
 
 #include "faults.h"
 #include "scratch.h"
+#include "store/hint_loader.h"
 #include "store/hint_table.h"
 #include "store/hint_writer.h"
 #include "store/index.h"
@@ -146,6 +147,7 @@ TEST(HintFormat, AHeaderThatEndsTooEarlyIsNone) {
 TEST(HintFormat, EntriesAreReadAsTheyWereWritten) {
   HintEntry second = SomeEntry(9);
   second.tombstone = second.has_attributes = true;
+  second.offset = 90;
   second.key_size = 3;
   second.size_bytes = 24 + 12 + 3;
   std::vector<HintedKey> keys;
@@ -261,6 +263,69 @@ TEST(HintTable, AWatcherStopsTheScan) {
   const auto end =
       table.Fill(0, 64, segments[0]->size(), 1, [](uint64_t, uint64_t) { return false; });
   CHECK_TRUE(end.kind == keystone::ScanEnd::Kind::kStopped);
+}
+
+// ---- loading
+
+TEST(HintTable, FilesTablesAndCondensedTablesAddUpInTheOrderOfTheLog) {
+  std::mt19937 random(5);
+  std::map<std::string, std::string> model;
+  for (int number = 0; number < 6; number++) {
+    std::string records;
+    for (uint64_t i = 1; i <= 40; i++) {
+      const std::string key =
+          random() % 2 == 0 ? kCollidingKeys[random() % 6] : "key" + std::to_string(random() % 20);
+      if (random() % 3 == 0) {
+        model.erase(key);
+        records += EncodeTombstone(i, key);
+      } else {
+        model[key] = std::to_string(number) + "." + std::to_string(i);
+        records += EncodeSet(i, key, model[key]);
+      }
+    }
+    Open(records);
+  }
+  const keystone::Log log = testing::Quiet();
+  keystone::Hints hints;
+  hints.files.resize(6);
+  hints.tables.resize(7);
+  for (const size_t i : {1, 5}) {
+    keystone::HintWriter writer(scratch.path(), 0, &log);
+    writer.Start();
+    writer.Finish(segments[i]);
+    auto file = HintFile::Open(scratch.path(), *segments[i], 0);
+    CheckOk(file.status());
+    hints.files[i] = std::move(file.value());
+  }
+  keystone::SegmentSet set;
+  for (const auto& segment : segments) set.Add(segment);
+  keystone::Index index(&set, 0);
+  keystone::HintLoader loader(&segments, &hints, &index);
+  const auto fill = [&](size_t i) {
+    hints.tables[i] = std::make_unique<HintTable>(&segments, 0);
+    (void)hints.tables[i]->Fill(static_cast<uint32_t>(i), 64, segments[i]->size(), 1,
+                                [](uint64_t, uint64_t) { return true; });
+  };
+  hints.tables[6] = std::make_unique<HintTable>(&segments, 0);
+  for (const size_t i : {0, 2, 3}) fill(i);
+  for (size_t shard = 0; shard < kHintShards; shard++) loader.Condense(shard);
+  LONGS_EQUAL(0, hints.tables[0]->Count() + hints.tables[2]->Count());
+  CHECK_TRUE(hints.tables[6]->Count() <= 26);
+  fill(4);
+  fill(3);  // again, as when its hint was bad
+  for (size_t shard = 0; shard < kHintShards; shard++) {
+    size_t bad = 0;
+    CheckOk(loader.Load(shard, &bad));
+  }
+  LONGS_EQUAL(model.size(), index.size());
+  uint64_t live_bytes = 0;
+  for (const auto& [key, value] : model) {
+    keystone::RecordView record;
+    CheckOk(index.Find(key, &record));
+    CHECK_TRUE(record.value == value);
+    live_bytes += record.size_bytes();
+  }
+  LONGS_EQUAL(live_bytes, index.live_bytes());
 }
 
 // ---- a store with and without them
