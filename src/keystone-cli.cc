@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <boost/program_options.hpp>
-#include <charconv>
 #include <chrono>
 #include <cinttypes>
 #include <cstdio>
@@ -89,29 +88,10 @@ std::vector<po::option> TakeWords(std::vector<std::string>& words) {
 
 po::options_description Options(CommandLine* line) {
   po::options_description options("Options", 80);
-  Endpoint& to = line->endpoint;
-  options.add_options()("host,h", po::value(&to.host)->value_name("HOST"),
-                        "where keystoned listens (127.0.0.1)")(
-      "port,p", po::value(&to.port)->value_name("PORT"), "its port (7878)")(
-      "socket,s", po::value(&to.socket_path)->value_name("SOCKET"), "its Unix socket, instead")(
-      "help", po::bool_switch(&line->help), "this text")("version", po::bool_switch(&line->version),
-                                                         "the version of this program");
+  AddEndpointOptions(&options, &line->endpoint);
+  options.add_options()("help", po::bool_switch(&line->help), "this text")(
+      "version", po::bool_switch(&line->version), "the version of this program");
   return options;
-}
-
-Status CheckEndpoint(const po::variables_map& given, const Endpoint& endpoint) {
-  if (given.count("socket") > 0 && (given.count("host") > 0 || given.count("port") > 0)) {
-    return UsageError("--socket excludes --host and --port");
-  }
-  unsigned port = 0;
-  const char* end = endpoint.port.data() + endpoint.port.size();
-  const auto [stop, error] = std::from_chars(endpoint.port.data(), end, port);
-  if (error != std::errc() || stop != end || port == 0 || port > 65535) {
-    return UsageError("bad port '" + endpoint.port + "'");
-  }
-  if (given.count("socket") > 0 && endpoint.socket_path.empty())
-    return UsageError("empty --socket");
-  return Status::Ok();
 }
 
 Status ParseCommandLine(int argc, char** argv, CommandLine* line) {
@@ -130,7 +110,8 @@ Status ParseCommandLine(int argc, char** argv, CommandLine* line) {
                   .run(),
               given);
     po::notify(given);
-    return CheckEndpoint(given, line->endpoint);
+    const std::string wrong = CheckEndpoint(given, line->endpoint);
+    return wrong.empty() ? Status::Ok() : UsageError(wrong);
   } catch (const po::error& error) {
     return UsageError(error.what());
   }

@@ -68,6 +68,19 @@ Status WriteAll(int fd, std::string_view bytes, std::string_view path) {
   return Status::Ok();
 }
 
+Status ReadAt(int fd, char* buffer, size_t size_bytes, uint64_t offset, std::string_view path) {
+  while (size_bytes > 0) {
+    const ssize_t n =
+        Uninterrupted([&] { return ::pread(fd, buffer, size_bytes, static_cast<off_t>(offset)); });
+    if (n < 0) return Status::FromErrno("read", path, errno);
+    if (n == 0) return {Code::kCorrupt, "read " + std::string(path) + ": the file ends too early"};
+    buffer += n;
+    size_bytes -= static_cast<size_t>(n);
+    offset += static_cast<uint64_t>(n);
+  }
+  return Status::Ok();
+}
+
 Status SyncData(int fd, std::string_view path) {
   if (Uninterrupted([&] { return ::fdatasync(fd); }) < 0) {
     return Status::FromErrno("fdatasync", path, errno);

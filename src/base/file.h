@@ -28,6 +28,9 @@ Status WriteAt(int fd, std::span<iovec> pieces, uint64_t offset, std::string_vie
 // Writes all of `bytes` at the descriptor's own position.
 Status WriteAll(int fd, std::string_view bytes, std::string_view path);
 
+// Reads `size_bytes` from `offset` on; a file that ends before is an error (kCorrupt).
+Status ReadAt(int fd, char* buffer, size_t size_bytes, uint64_t offset, std::string_view path);
+
 Status SyncData(int fd, std::string_view path);  // fdatasync
 Status SyncFile(int fd, std::string_view path);  // fsync
 Status SyncDirectory(const std::string& path);

@@ -1,19 +1,13 @@
 #include "cli/client.h"
 
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
-#include <memory>
 #include <utility>
 
 #include "base/base64.h"
@@ -29,50 +23,6 @@ void AppendEncoded(std::string_view bytes, std::string* line) {
   AppendBase64(bytes, line);
 }
 
-// "connect to NAME: reason (what to check)"
-Status ConnectError(const Endpoint& endpoint, std::string_view reason) {
-  std::string message = "connect to " + endpoint.Name() + ": ";
-  message.append(reason).append(" (is keystoned running, and does it listen there? See ");
-  message.append(endpoint.socket_path.empty() ? "-h, -p and -s)" : "-s)");
-  return {Code::kIo, std::move(message)};
-}
-
-Result<Fd> ConnectTo(const sockaddr* address, socklen_t size, const Endpoint& endpoint) {
-  Fd fd(::socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd.valid() || ::connect(fd.get(), address, size) < 0) {
-    return ConnectError(endpoint, std::strerror(errno));
-  }
-  if (address->sa_family != AF_UNIX) {
-    const int on = 1;
-    (void)::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  }
-  return fd;
-}
-
-Result<Fd> ConnectUnix(const Endpoint& endpoint) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (endpoint.socket_path.size() >= sizeof address.sun_path) {
-    return ConnectError(endpoint, std::strerror(ENAMETOOLONG));
-  }
-  endpoint.socket_path.copy(address.sun_path, sizeof address.sun_path - 1);
-  return ConnectTo(reinterpret_cast<const sockaddr*>(&address), sizeof address, endpoint);
-}
-
-Result<Fd> ConnectTcp(const Endpoint& endpoint) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int error = ::getaddrinfo(endpoint.host.c_str(), endpoint.port.c_str(), &hints, &found);
-  if (error != 0) return ConnectError(endpoint, ::gai_strerror(error));
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, ::freeaddrinfo);
-  Result<Fd> fd = ConnectError(endpoint, "no address");
-  for (const addrinfo* at = found; at != nullptr && !fd.ok(); at = at->ai_next) {
-    fd = ConnectTo(at->ai_addr, at->ai_addrlen, endpoint);
-  }
-  return fd;
-}
-
 // The n of "OK <n>".
 bool ParseCount(std::string_view line, size_t* count) {
   if (!line.starts_with("OK ")) return false;
@@ -82,12 +32,6 @@ bool ParseCount(std::string_view line, size_t* count) {
 }
 
 }  // namespace
-
-std::string Endpoint::Name() const {
-  if (!socket_path.empty()) return socket_path;
-  const bool v6 = host.find(':') != host.npos;
-  return (v6 ? "[" + host + "]:" : host + ":") + port;
-}
 
 void AppendKey(std::string_view key, std::string* line) {
   const bool plain =
@@ -135,7 +79,9 @@ std::string_view ReplyText(std::string_view reply_line) {
 }
 
 Result<Client> Client::Connect(const Endpoint& endpoint) {
-  auto fd = endpoint.socket_path.empty() ? ConnectTcp(endpoint) : ConnectUnix(endpoint);
+  auto addresses = EndpointAddresses::Find(endpoint);
+  if (!addresses.ok()) return addresses.status();
+  auto fd = addresses.value().Connect();
   if (!fd.ok()) return fd.status();
   return Client(std::move(fd.value()), endpoint.Name());
 }

@@ -12,16 +12,9 @@
 
 #include "base/fd.h"
 #include "base/status.h"
+#include "cli/endpoint.h"
 
 namespace keystone {
-
-struct Endpoint {
-  std::string host = "127.0.0.1";
-  std::string port = "7878";
-  std::string socket_path;  // where not empty, instead of host and port
-
-  std::string Name() const;  // "127.0.0.1:7878", "[::1]:7878" or the path
-};
 
 inline constexpr std::string_view kBase64Prefix = "base64:";
 

@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "base/file.h"
+#include "log/check_hint.h"
+#include "store/hint.h"
 
 namespace keystone {
 
@@ -146,7 +148,8 @@ class Checker {
     auto segment = Open(number);
     if (segment.ok()) {
       const bool active = number == manifest_.segments.back();
-      return Print(SegmentName(number) + ": " + Verdict(*segment.value(), active));
+      Status status = Print(SegmentName(number) + ": " + Verdict(*segment.value(), active));
+      return status.ok() ? CheckHintOf(segment.value()) : status;
     }
     if (segment.status().code() != Code::kCorrupt) return segment.status();
     ++problems_;
@@ -169,6 +172,13 @@ class Checker {
            " bytes: " + (text.empty() ? "whole" : text);
   }
 
+  // What is wrong with a hint is told, but is no problem: a start does without, and makes a new
+  // one.
+  Status CheckHintOf(const std::shared_ptr<Segment>& segment) const {
+    const auto verdict = HintVerdict(directory_, segment, manifest_.seed);
+    return verdict ? Print(HintName(segment->number()) + ": " + *verdict) : Status::Ok();
+  }
+
   // Files that a start would remove; a segment among them must be this store's own.
   Status CheckOthers() {
     auto names = ListDirectory(directory_);
@@ -178,6 +188,11 @@ class Checker {
       const auto number = SegmentNumber(name);
       if (name.ends_with(".tmp")) status = Print(name + ": left over, will be removed at start");
       if (number && !IsListed(*number)) status = CheckUnlisted(name, *number);
+      const auto hint = HintNumber(name);
+      if (hint && !IsListed(*hint)) {
+        status =
+            Print(name + ": left over, of no segment in the MANIFEST, will be removed at start");
+      }
       if (!status.ok()) return status;
     }
     return status;

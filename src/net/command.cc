@@ -47,7 +47,7 @@ void Scan(const Request& request, const Environment& environment, Reply* reply) 
 }
 
 void Compact(const Request&, const Environment& environment, Reply* reply) {
-  reply->status = environment.store->Compact();
+  reply->status = environment.store->Compact(CompactionMode::kOnline);
   // No room for new files yet: unlike after a write's kNoSpace, writes go on.
   if (reply->status.code() == Code::kNoSpace) reply->status = reply->status.As(Code::kIo);
 }

@@ -112,7 +112,9 @@ void Maintenance::Finish() {
 }
 
 void Maintenance::Compact(Work work) {
-  const Status status = store_->Compact();  // what came of it is in the log
+  const Status status = store_->Compact(work == Work::kAsked ? CompactionMode::kStopTheWorld
+                                                             : CompactionMode::kOnline);
+  // What came of it is in the log.
   if (work == Work::kCheck && (!status.ok() || AutomaticIsDue())) {
     automatic_after_ = Clock::now() + kRetryAfter;
   }

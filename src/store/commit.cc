@@ -70,7 +70,19 @@ void Commit::SubmitTogether(std::span<Batch* const> batches, const BatchSize& si
   Waiter self;
   self.batches = batches;
   self.size = size;
-  if (!BecomeLeader(&self) && Await(&self) == Turn::kDone) return;
+  WaitForTurn(&self);
+}
+
+Status Commit::Seal() {
+  Status sealed;
+  Waiter self;
+  self.sealed = &sealed;
+  WaitForTurn(&self);
+  return sealed;
+}
+
+void Commit::WaitForTurn(Waiter* waiter) {
+  if (!BecomeLeader(waiter) && Await(waiter) == Turn::kDone) return;
   Lead();
 }
 
@@ -111,6 +123,10 @@ Commit::Waiter* Commit::LeadRound() {
   Status status = ReadOnlyError();
   uint64_t synced_offset = synced_offset_;
   lock.unlock();
+  if (round->sealed != nullptr) {
+    *round->sealed = status.ok() ? SealActive() : status;
+    return round;
+  }
   if (status.ok()) status = CommitRound(round, &synced_offset);
   LogRefusals(status);
   for (Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
@@ -155,13 +171,15 @@ void Commit::LogRefusals(const Status& status) {
   }
 }
 
-// As many of the queue as fit; at least the first. They are a list.
+// As many of the queue as fit; at least the first. They are a list. Who wants to seal is alone in
+// it.
 Commit::Waiter* Commit::TakeRound() {
   const uint64_t limit = RoundLimit();
   Waiter* const round = first_;
   Waiter* last = round;
   uint64_t bytes = round->size.bytes;
-  while (last->next != nullptr && bytes + last->next->size.bytes <= limit) {
+  while (round->sealed == nullptr && last->next != nullptr && last->next->sealed == nullptr &&
+         bytes + last->next->size.bytes <= limit) {
     last = last->next;
     bytes += last->size.bytes;
   }
@@ -175,6 +193,15 @@ Status Commit::CommitRound(Waiter* round, uint64_t* synced_offset) {
   } catch (const std::bad_alloc&) {
     // The log may have what the index has not.
     return BecomeReadOnly({Code::kSystem, "commit: out of memory"});
+  }
+}
+
+Status Commit::SealActive() {
+  if (active_->size() == kSegmentHeaderSize) return Status::Ok();
+  try {
+    return Rotate(0);
+  } catch (const std::bad_alloc&) {
+    return BecomeReadOnly({Code::kSystem, "seal a segment: out of memory"});
   }
 }
 
@@ -244,6 +271,7 @@ Status Commit::Rotate(uint64_t size_bytes) {
   const std::shared_ptr<Segment> sealed = active_;
   Begin(std::move(segment.value()));
   sealed->Seal();  // nobody finds its descriptor any more
+  if (options_.on_seal) options_.on_seal(sealed);
   log_->Write(Priority::kInfo, "segment %s sealed, %s begun", sealed->name().c_str(),
               active_->name().c_str());
   return Status::Ok();
@@ -254,9 +282,7 @@ Status Commit::Install(Segment& segment) {
   if (Status status = segments_->CheckRoom(segment.number()); !status.ok()) return status;
   if (Status status = segment.Finish(); !status.ok()) return status;
   if (Status status = directory_->Sync(); !status.ok()) return status.As(Code::kReadOnly);
-  std::vector<uint64_t> numbers = directory_->manifest().segments;
-  numbers.push_back(segment.number());
-  return directory_->Commit(std::move(numbers));
+  return directory_->CommitAppended(segment.number());
 }
 
 void Commit::Begin(std::shared_ptr<Segment> active) {

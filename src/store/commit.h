@@ -17,6 +17,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -40,6 +41,7 @@ class Commit {
   struct Options {
     bool sync_each_round = false;  // fsync=always
     uint64_t segment_size_bytes = 0;
+    std::function<void(std::shared_ptr<Segment>)> on_seal;  // called by the leader; must not wait
   };
   struct Stats {
     uint64_t fsyncs = 0;
@@ -61,6 +63,10 @@ class Commit {
   // Sync, where there is anything new. For the once-a-second syncer.
   Status SyncDirty();
 
+  // Ends the active segment, on stable storage, and begins another, unless it is empty: every
+  // record there is will not be written behind any more. Takes its turn among those who Submit.
+  Status Seal();
+
   // A compaction has put `active` in place of the old segments, all of it on stable storage: that
   // cures a failed sync.
   void Adopt(std::shared_ptr<Segment> active);
@@ -79,11 +85,13 @@ class Commit {
   // kDone.
   struct Waiter {
     std::span<Batch* const> batches;
+    Status* sealed = nullptr;  // not null: no batches, but the active segment is to be sealed
     BatchSize size;
     std::atomic<Turn> turn{Turn::kWait};
     Waiter* next = nullptr;  // behind it in the queue, or in its round
   };
 
+  void WaitForTurn(Waiter* waiter);
   BatchSize Ready(Batch* batch);
   void SubmitTogether(std::span<Batch* const> batches, const BatchSize& size);
   uint64_t RoundLimit() const;
@@ -97,6 +105,7 @@ class Commit {
 
   // The leader's, without mutex_.
   Status CommitRound(Waiter* round, uint64_t* synced_offset);
+  Status SealActive();
   Status WriteRound(Waiter* round, uint64_t* synced_offset);
   bool NeedsMark(uint64_t synced_offset) const;
   Status MakeRoom(uint64_t size_bytes, uint64_t* synced_offset);

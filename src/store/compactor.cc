@@ -1,6 +1,8 @@
 #include "store/compactor.h"
 
 #include <algorithm>
+#include <thread>
+#include <utility>
 
 namespace keystone {
 
@@ -8,110 +10,130 @@ namespace {
 
 constexpr uint64_t kFlushBytes = uint64_t{1} << 20;
 constexpr size_t kFlushPieces = 1024;  // what one write takes
-constexpr size_t kRecordsAhead = 64;
+constexpr size_t kWindowRecords = size_t{1} << 19;
+constexpr size_t kQuestionsAhead = 8;
 
 }  // namespace
 
-Compactor::Compactor(Directory* directory, const Index* index, uint64_t segment_size_bytes,
-                     const std::atomic<bool>* cancelled)
+// In turns so short that a client which waits for the processor hardly notices.
+void Pace::Step() {
+  constexpr unsigned kStepsALook = 64;  // at the clock
+  constexpr std::chrono::microseconds kTurn{250};
+  if (share_percent_ >= kAllOfIt || ++steps_ % kStepsALook != 0) return;
+  const auto worked = Clock::now() - worked_since_;
+  if (worked < kTurn) return;
+  std::this_thread::sleep_for(worked * (kAllOfIt - share_percent_) / share_percent_);
+  worked_since_ = Clock::now();
+}
+
+Compactor::Compactor(Directory* directory, Index* index, uint64_t segment_size_bytes,
+                     const std::atomic<bool>* cancelled, unsigned share_percent)
     : directory_(directory),
       index_(index),
       segment_size_bytes_(segment_size_bytes),
-      cancelled_(cancelled) {}
+      pace_(cancelled, share_percent) {}
 
 Status Compactor::Copy(const SegmentSet::List& sources) {
-  moves_.reserve(index_->size());
-  for (const auto& source : sources) {
+  sources_ = sources;
+  for (const auto& source : sources_) {
     if (Status status = CopySegment(*source); !status.ok()) return status;
   }
-  return Flush();
+  return Status::Ok();
 }
 
 Status Compactor::CopySegment(const Segment& source) {
   Status status;
-  ahead_.clear();
-  const ScanEnd end = ScanGroups(source.bytes(), source.header().first_sequence, true,
-                                 [&](std::span<const PlacedRecord> group) {
-                                   LookAhead(group);
-                                   if (ahead_.size() >= kRecordsAhead) status = CopyAhead(source);
-                                   return status.ok();
-                                 });
-  if (status.ok()) status = CopyAhead(source);
+  const auto visit = [&](std::span<const PlacedRecord> group) {
+    for (const PlacedRecord& placed : group) See(placed);
+    if (pace_.cancelled()) status = {Code::kCancelled, "compaction stopped on request"};
+    if (status.ok() && window_.size() >= kWindowRecords) status = CopyWindow(source);
+    return status.ok();
+  };
+  const ScanEnd end = ScanGroups(source.bytes(), source.header().first_sequence, true, visit);
+  if (status.ok()) status = CopyWindow(source);
   if (!status.ok()) return status;
   if (end.kind == ScanEnd::Kind::kDamage) {
     return {Code::kCorrupt, source.path() + ": offset " + std::to_string(end.damage_offset) + ": " +
                                 end.reason + "; run keystone-log check"};
   }
-  return Flush();  // the pieces point into this source
+  return Status::Ok();
 }
 
-// The index is looked at in no order that a processor could guess: what it would wait for is asked
-// for some records before.
-void Compactor::LookAhead(std::span<const PlacedRecord> group) {
-  for (const PlacedRecord& placed : group) index_->PrefetchSlot(placed.record.key);
-  ahead_.insert(ahead_.end(), group.begin(), group.end());
+void Compactor::See(const PlacedRecord& placed) {
+  const RecordView& record = placed.record;
+  if (!record.is_sync_mark() && !record.tombstone) {
+    const uint64_t position = index_->Position(record.key);
+    questions_[Index::ShardAt(position)].push_back(
+        {Index::TagAt(position), static_cast<uint32_t>(window_.size()), placed.offset});
+  }
+  window_.push_back(
+      {placed.offset, static_cast<uint32_t>(record.size_bytes()), record.group_goes_on()});
+  pace_.Step();
 }
 
-Status Compactor::CopyAhead(const Segment& source) {
-  std::span<const PlacedRecord> rest = ahead_;
-  while (!rest.empty()) {
+// The pieces point into the source: they are written before it is left.
+Status Compactor::CopyWindow(const Segment& source) {
+  AskIndex(source);
+  for (size_t first = 0; first < window_.size();) {
     size_t count = 1;
-    while (rest[count - 1].record.group_goes_on()) count++;
-    if (Status status = CopyGroup(source, rest.first(count)); !status.ok()) return status;
-    rest = rest.subspan(count);
+    while (window_[first + count - 1].group_goes_on) count++;
+    if (Status status = CopyGroup(source, first, count); !status.ok()) return status;
+    first += count;
+    pace_.Step();
   }
-  ahead_.clear();
-  return Status::Ok();
+  copied_.insert(copied_.end(), live_.begin(), live_.end());
+  window_.clear();
+  return Flush();
 }
 
-Status Compactor::CopyGroup(const Segment& source, std::span<const PlacedRecord> group) {
-  if (cancelled_->load(std::memory_order_relaxed)) {
-    return {Code::kCancelled, "compaction stopped on request"};
+void Compactor::AskIndex(const Segment& source) {
+  live_.assign(window_.size(), false);
+  for (size_t shard = 0; shard < questions_.size(); shard++) {
+    std::vector<Question>& questions = questions_[shard];
+    for (size_t i = 0; i < questions.size(); i++) {
+      const size_t ahead = std::min(i + kQuestionsAhead, questions.size() - 1);
+      index_->PrefetchPosition(Index::PositionOf(shard, questions[ahead].tag));
+      const Question& question = questions[i];
+      live_[question.number] = index_->Points(Index::PositionOf(shard, question.tag),
+                                              {source.number(), question.offset});
+      pace_.Step();
+    }
+    questions.clear();
   }
-  live_.clear();
-  for (const PlacedRecord& placed : group) {
-    const RecordView& record = placed.record;
-    live_.push_back(!record.is_sync_mark() && !record.tombstone &&
-                    index_->Points(record.key, {source.number(), placed.offset}));
-  }
-  if (std::find(live_.begin(), live_.end(), false) == live_.end()) {
-    return CopyWhole(source, group);
-  }
-  for (size_t i = 0; i < group.size(); i++) {
+}
+
+Status Compactor::CopyGroup(const Segment& source, size_t first, size_t count) {
+  const auto begin = live_.begin() + static_cast<ptrdiff_t>(first);
+  const auto end = begin + static_cast<ptrdiff_t>(count);
+  if (std::find(begin, end, false) == end) return CopyWhole(source, first, count);
+  for (size_t i = first; i < first + count; i++) {
     if (!live_[i]) continue;
-    if (Status status = CopySingle(source, group[i]); !status.ok()) return status;
+    if (Status status = CopySingle(source, window_[i]); !status.ok()) return status;
   }
   return Status::Ok();
 }
 
-Status Compactor::CopyWhole(const Segment& source, std::span<const PlacedRecord> group) {
-  const uint64_t start = group.front().offset;
-  const uint64_t size_bytes = group.back().offset + group.back().record.size_bytes() - start;
-  Status status = MakeRoom(size_bytes, group.front().record.sequence);
-  if (!status.ok()) return status;
-  for (const PlacedRecord& placed : group) {
-    Moved(source, placed, end_offset() + placed.offset - start);
-  }
+Status Compactor::CopyWhole(const Segment& source, size_t first, size_t count) {
+  const Seen& last = window_[first + count - 1];
+  const uint64_t start = window_[first].offset;
+  const uint64_t size_bytes = last.offset + last.size_bytes - start;
+  RecordView record;
+  (void)source.Read(start, &record);  // it was good just now
+  if (Status status = MakeRoom(size_bytes, record.sequence); !status.ok()) return status;
   AddPiece(source.bytes().substr(start, size_bytes));
   return Status::Ok();
 }
 
-Status Compactor::CopySingle(const Segment& source, const PlacedRecord& placed) {
-  const RecordView& record = placed.record;
-  Status status = MakeRoom(record.size_bytes(), record.sequence);
-  if (!status.ok()) return status;
-  Moved(source, placed, end_offset());
+Status Compactor::CopySingle(const Segment& source, const Seen& seen) {
+  RecordView record;
+  (void)source.Read(seen.offset, &record);  // it was good just now
+  if (Status status = MakeRoom(seen.size_bytes, record.sequence); !status.ok()) return status;
   Header& header = rewritten_.emplace_back();
   EncodeHeader(record.sequence, static_cast<uint32_t>(record.value.size()), record.key.size(),
                static_cast<uint16_t>(record.flags & ~kGroupGoesOn), record.body_crc, header.data());
   AddPiece({header.data(), header.size()});
   AddPiece(record.body);
   return Status::Ok();
-}
-
-void Compactor::Moved(const Segment& source, const PlacedRecord& placed, uint64_t offset) {
-  moves_.push_back(
-      {placed.record.key, {source.number(), placed.offset}, {outputs_.back()->number(), offset}});
 }
 
 Status Compactor::MakeRoom(uint64_t size_bytes, uint64_t first_sequence) {
@@ -156,8 +178,56 @@ Status Compactor::Flush() {
 Status Compactor::Finish() {
   for (const auto& output : outputs_) {
     if (Status status = output->Finish(); !status.ok()) return status;
+    output->Seal();
   }
   return Status::Ok();
+}
+
+void Compactor::Relocate() {
+  for (const auto& source : sources_) RelocateSegment(*source);
+}
+
+// The outputs hold what was copied in the order of the sources, without a gap.
+void Compactor::RelocateSegment(const Segment& source) {
+  const auto visit = [&](std::span<const PlacedRecord> group) {
+    for (const PlacedRecord& placed : group) {
+      if (!copied_[records_walked_++]) continue;
+      const Location now = NextPlace(placed.record.size_bytes());
+      const uint64_t position = index_->Position(placed.record.key);
+      moves_[Index::ShardAt(position)].push_back(
+          {Index::TagAt(position), now.segment, placed.offset, now.offset});
+      moves_count_++;
+      pace_.Step();
+    }
+    if (moves_count_ >= kWindowRecords) RelocateWindow(source);
+    return true;
+  };
+  ScanGroups(source.bytes(), source.header().first_sequence, false, visit);
+  RelocateWindow(source);
+}
+
+void Compactor::RelocateWindow(const Segment& source) {
+  for (size_t shard = 0; shard < moves_.size(); shard++) {
+    std::vector<Move>& moves = moves_[shard];
+    for (size_t i = 0; i < moves.size(); i++) {
+      const size_t ahead = std::min(i + kQuestionsAhead, moves.size() - 1);
+      index_->PrefetchPosition(Index::PositionOf(shard, moves[ahead].tag));
+      const Move& move = moves[i];
+      index_->Relocate(Index::PositionOf(shard, move.tag), {source.number(), move.old_offset},
+                       {move.new_segment, move.new_offset});
+      pace_.Step();
+    }
+    moves.clear();
+  }
+  moves_count_ = 0;
+}
+
+Location Compactor::NextPlace(uint64_t size_bytes) {
+  if (output_offset_ == outputs_[output_]->size()) {
+    output_++;
+    output_offset_ = kSegmentHeaderSize;
+  }
+  return {outputs_[output_]->number(), std::exchange(output_offset_, output_offset_ + size_bytes)};
 }
 
 }  // namespace keystone

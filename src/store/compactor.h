@@ -1,13 +1,20 @@
 // Copies the live records of a set of segments into new ones.
 //
-// Used by one thread while nobody changes the index (the gate is closed). What it makes has
-// temporary names until Finish, and goes with the object unless the caller takes it: nothing of the
-// old log is touched here. The steps around it - seal, MANIFEST, index, unlink - are the store's.
+// Used by one thread; the sources are sealed, or nobody writes to them. The index may change
+// meanwhile: a record that was live when it was looked at and is not any more is copied for
+// nothing, and Relocate leaves its key alone. What it makes has temporary names until Finish, and
+// goes with the object unless the caller takes it: nothing of the old log is touched here. The
+// steps around it - seal, MANIFEST, unlink - are the caller's.
 //
 // Live is a record that the index points at. Runs of neighbouring live groups are written straight
 // from the old segments' mappings. A group of which only a part lives is written as single records,
 // because being one group would tie the rest to whatever comes next. Tombstones and sync marks are
 // left behind: there is no older segment left for a tombstone to hide.
+//
+// The index is asked window by window, some hundred thousand records each, sorted by its shards:
+// asked in the order of the log, each answer would be a miss of the processor's caches. Beside a
+// window's memory (some 20 MiB) it keeps one bit a record: Relocate walks the sources again, and
+// knows by it what was copied.
 #ifndef KEYSTONE_STORE_COMPACTOR_H_
 #define KEYSTONE_STORE_COMPACTOR_H_
 
@@ -15,6 +22,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -30,17 +38,33 @@
 
 namespace keystone {
 
+// How much of a processor a compaction takes.
+class Pace {
+ public:
+  static constexpr unsigned kAllOfIt = 100;
+
+  // `cancelled` is looked at often.
+  Pace(const std::atomic<bool>* cancelled, unsigned share_percent)
+      : cancelled_(cancelled), share_percent_(share_percent) {}
+
+  // To be called between small pieces of work. Rests where enough of them have been done.
+  void Step();
+  bool cancelled() const { return cancelled_->load(std::memory_order_relaxed); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  const std::atomic<bool>* const cancelled_;
+  const unsigned share_percent_;
+  unsigned steps_ = 0;
+  Clock::time_point worked_since_ = Clock::now();
+};
+
 class Compactor {
  public:
-  struct Move {
-    std::string_view key;  // in the old segment
-    Location old;
-    Location now;
-  };
-
-  // Borrows everything; `cancelled` is looked at often.
-  Compactor(Directory* directory, const Index* index, uint64_t segment_size_bytes,
-            const std::atomic<bool>* cancelled);
+  // Borrows everything.
+  Compactor(Directory* directory, Index* index, uint64_t segment_size_bytes,
+            const std::atomic<bool>* cancelled, unsigned share_percent);
 
   // kCorrupt where a record's CRC does not match: damage is never copied. kCancelled, kNoSpace, kIo
   // as it comes.
@@ -49,36 +73,71 @@ class Compactor {
   // Syncs the new segments and gives them their names.
   Status Finish();
 
+  // Points the index at the new places of all that it still has at the old ones. The outputs can be
+  // found by then.
+  void Relocate();
+
   const SegmentSet::List& outputs() const { return outputs_; }
-  const std::vector<Move>& moves() const { return moves_; }
 
  private:
   using Header = std::array<char, kRecordHeaderSize>;
 
+  // A record of the window at hand.
+  struct Seen {
+    uint64_t offset = 0;
+    uint32_t size_bytes = 0;
+    bool group_goes_on = false;
+  };
+  struct Question {
+    uint32_t tag = 0;
+    uint32_t number = 0;  // in the window
+    uint64_t offset = 0;
+  };
+  struct Move {
+    uint32_t tag = 0;
+    uint32_t new_segment = 0;
+    uint64_t old_offset = 0;
+    uint64_t new_offset = 0;
+  };
+
   Status CopySegment(const Segment& source);
-  void LookAhead(std::span<const PlacedRecord> group);
-  Status CopyAhead(const Segment& source);
-  Status CopyGroup(const Segment& source, std::span<const PlacedRecord> group);
-  Status CopyWhole(const Segment& source, std::span<const PlacedRecord> group);
-  Status CopySingle(const Segment& source, const PlacedRecord& placed);
-  void Moved(const Segment& source, const PlacedRecord& placed, uint64_t offset);
+  void See(const PlacedRecord& placed);
+  Status CopyWindow(const Segment& source);
+  void AskIndex(const Segment& source);
+  Status CopyGroup(const Segment& source, size_t first, size_t count);
+  Status CopyWhole(const Segment& source, size_t first, size_t count);
+  Status CopySingle(const Segment& source, const Seen& seen);
   Status MakeRoom(uint64_t size_bytes, uint64_t first_sequence);
   void AddPiece(std::string_view bytes);
   Status Flush();
   uint64_t end_offset() const { return outputs_.back()->size() + pending_bytes_; }
 
-  Directory* const directory_;
-  const Index* const index_;
-  const uint64_t segment_size_bytes_;
-  const std::atomic<bool>* const cancelled_;
+  void RelocateSegment(const Segment& source);
+  void RelocateWindow(const Segment& source);
+  Location NextPlace(uint64_t size_bytes);
 
+  Directory* const directory_;
+  Index* const index_;
+  const uint64_t segment_size_bytes_;
+  Pace pace_;
+
+  SegmentSet::List sources_;
   SegmentSet::List outputs_;
-  std::vector<Move> moves_;
+  std::vector<bool> copied_;      // of each record of the sources
   std::vector<iovec> pieces_;     // not yet written to the last output
   std::deque<Header> rewritten_;  // headers that pieces_ point at
   uint64_t pending_bytes_ = 0;
-  std::vector<PlacedRecord> ahead_;  // whole groups of the source, not yet looked up
-  std::vector<bool> live_;           // of the group at hand
+
+  std::vector<Seen> window_;  // whole groups
+  std::vector<bool> live_;    // of each record of the window
+  std::array<std::vector<Question>, Index::kShards> questions_;
+
+  // Relocate's: how far it has come.
+  size_t records_walked_ = 0;
+  size_t output_ = 0;
+  uint64_t output_offset_ = kSegmentHeaderSize;
+  size_t moves_count_ = 0;
+  std::array<std::vector<Move>, Index::kShards> moves_;
 };
 
 }  // namespace keystone

@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include "base/file.h"
+#include "store/hint.h"
 
 namespace keystone {
 
@@ -76,6 +78,7 @@ Result<Directory::Files> Directory::ListFiles() const {
   for (const std::string& name : names.value()) {
     if (name.ends_with(".tmp")) files.temporary.push_back(name);
     if (const auto number = SegmentNumber(name)) files.segments.push_back(*number);
+    if (const auto number = HintNumber(name)) files.hints.push_back(*number);
   }
   return files;
 }
@@ -102,27 +105,52 @@ Status Directory::StartNew() {
 }
 
 Status Directory::Commit(std::vector<uint64_t> segments) {
+  const std::lock_guard lock(mutex_);
+  return CommitLocked(std::move(segments));
+}
+
+Status Directory::CommitAppended(uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  std::vector<uint64_t> segments = manifest_.segments;
+  segments.push_back(number);
+  return CommitLocked(std::move(segments));
+}
+
+Status Directory::CommitReplaced(const std::vector<uint64_t>& old,
+                                 const std::vector<uint64_t>& now) {
+  const std::lock_guard lock(mutex_);
+  std::vector<uint64_t> segments = now;
+  segments.insert(segments.end(), manifest_.segments.begin() + static_cast<ptrdiff_t>(old.size()),
+                  manifest_.segments.end());
+  return CommitLocked(std::move(segments));
+}
+
+Status Directory::CommitLocked(std::vector<uint64_t> segments) {
   Manifest next = manifest_;
   next.segments = std::move(segments);
   bool renamed = false;
   Status status = ReplaceFile(path_, kManifestName, EncodeManifest(next), &renamed);
-  if (status.ok()) manifest_ = std::move(next);
+  if (status.ok()) manifest_.segments = std::move(next.segments);
   return !status.ok() && renamed ? status.As(Code::kReadOnly) : status;
 }
 
 Result<std::shared_ptr<Segment>> Directory::CreateSegment(uint64_t first_sequence,
                                                           uint64_t capacity_bytes) {
   SegmentHeader header;
-  header.number = last_number_ + 1;
+  header.number = ++last_number_;
   header.store_id = manifest_.store_id;
   header.first_sequence = first_sequence;
   header.created_ms = NowMs();
   auto segment = Segment::Create(path_, header, capacity_bytes);
-  if (segment.ok()) last_number_ = header.number;
+  // A number that was not used is the next one's, unless somebody else has taken one meanwhile.
+  uint64_t number = header.number;
+  if (!segment.ok()) last_number_.compare_exchange_strong(number, header.number - 1);
   return segment;
 }
 
-void Directory::SkipNumbersTo(uint64_t highest) { last_number_ = std::max(last_number_, highest); }
+void Directory::SkipNumbersTo(uint64_t highest) {
+  last_number_ = std::max(last_number_.load(), highest);
+}
 
 Status Directory::Sync() const { return SyncDirectory(path_); }
 

@@ -1,12 +1,15 @@
 // The data directory: its lock, its MANIFEST, its files.
 //
-// Owned by one thread at a time (recovery, then the commit leader, or a compaction with the gate
-// closed). The lock (flock on LOCK) is held for the object's life and vanishes with the process.
+// Load, StartNew and manifest() belong to one thread, before others come; the rest is thread-safe.
+// The MANIFEST's mutex is held while it is replaced: those who rotate and those who compact take
+// turns. The lock (flock on LOCK) is held for the object's life and vanishes with the process.
 #ifndef KEYSTONE_STORE_DIRECTORY_H_
 #define KEYSTONE_STORE_DIRECTORY_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -22,6 +25,7 @@ class Directory {
   // What a directory's files are, by their names; sorted.
   struct Files {
     std::vector<uint64_t> segments;      // numbers
+    std::vector<uint64_t> hints;         // numbers of their segments
     std::vector<std::string> temporary;  // *.tmp
   };
 
@@ -34,7 +38,7 @@ class Directory {
 
   Result<Files> ListFiles() const;
 
-  // The MANIFEST as it was last read or committed.
+  // The MANIFEST as it was last read or committed: for who is alone with it.
   const Manifest& manifest() const { return manifest_; }
 
   // Reads the MANIFEST. kNotFound: there is none.
@@ -47,6 +51,10 @@ class Directory {
   // the old MANIFEST being surely still there, the code is kReadOnly: nothing may be written and no
   // segment be removed until a restart has looked.
   Status Commit(std::vector<uint64_t> segments);
+  // As Commit, with one segment more, the active one.
+  Status CommitAppended(uint64_t number);
+  // As Commit, with `now` in place of the first ones, which are `old`.
+  Status CommitReplaced(const std::vector<uint64_t>& old, const std::vector<uint64_t>& now);
 
   // A new segment of the next free number, under its temporary name.
   Result<std::shared_ptr<Segment>> CreateSegment(uint64_t first_sequence, uint64_t capacity_bytes);
@@ -59,11 +67,13 @@ class Directory {
  private:
   Directory(std::string path, Fd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
   static Result<std::unique_ptr<Directory>> Lock(const std::string& path, int open_flags);
+  Status CommitLocked(std::vector<uint64_t> segments);
 
   const std::string path_;
   const Fd lock_;
-  Manifest manifest_;
-  uint64_t last_number_ = 0;
+  std::mutex mutex_;                      // guards manifest_.segments
+  Manifest manifest_;                     // constant after the start, but for the segments
+  std::atomic<uint64_t> last_number_{0};  // of all segments ever made
 };
 
 }  // namespace keystone

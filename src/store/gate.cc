@@ -13,44 +13,61 @@ size_t OwnLane() {
 
 }  // namespace
 
-// Enter and Close each write their side and then read the other's, all sequentially consistent, so
-// at least one of the two sees the other.
-size_t Gate::Enter() {
-  const size_t lane = OwnLane() % lanes_.size();
-  lanes_[lane].inside.fetch_add(1);
-  while (closed_.load()) {
-    Leave(lane);
-    {
+// Enter writes its side and then reads what Close and Drain write before they read that, all
+// sequentially consistent: so at least one of the two sees the other.
+std::atomic<int64_t>* Gate::Enter() {
+  Lane& lane = lanes_[OwnLane() % lanes_.size()];
+  for (;;) {
+    const unsigned state = state_.load();
+    if ((state & kClosed) != 0) {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return !closed_.load(); });
+      changed_.wait(lock, [this] { return (state_.load() & kClosed) == 0; });
+      continue;
     }
-    lanes_[lane].inside.fetch_add(1);
+    std::atomic<int64_t>* const inside = &lane.inside[(state & kSide) != 0 ? 1 : 0];
+    inside->fetch_add(1);
+    if (state_.load() == state) return inside;
+    Leave(inside);
   }
-  return lane;
 }
 
-void Gate::Leave(size_t lane) {
-  lanes_[lane].inside.fetch_sub(1);
-  if (!closed_.load()) return;
+void Gate::Leave(std::atomic<int64_t>* inside) {
+  inside->fetch_sub(1);
+  if (!watched_.load()) return;
   const std::lock_guard lock(mutex_);
   changed_.notify_all();
 }
 
 void Gate::Close() {
+  changer_.lock();
   std::unique_lock lock(mutex_);
-  closed_.store(true);
-  changed_.wait(lock, [this] { return Empty(); });
+  watched_.store(true);
+  state_.fetch_or(kClosed);
+  changed_.wait(lock, [this] { return Empty(0) && Empty(1); });
+  watched_.store(false);
 }
 
 void Gate::Open() {
-  const std::lock_guard lock(mutex_);
-  closed_.store(false);
-  changed_.notify_all();
+  {
+    const std::lock_guard lock(mutex_);
+    state_.fetch_and(~kClosed);
+    changed_.notify_all();
+  }
+  changer_.unlock();
 }
 
-bool Gate::Empty() const {
+void Gate::Drain() {
+  const std::lock_guard changer(changer_);
+  std::unique_lock lock(mutex_);
+  watched_.store(true);
+  const size_t side = (state_.fetch_xor(kSide) & kSide) != 0 ? 1 : 0;
+  changed_.wait(lock, [this, side] { return Empty(side); });
+  watched_.store(false);
+}
+
+bool Gate::Empty(size_t side) const {
   for (const Lane& lane : lanes_) {
-    if (lane.inside.load() != 0) return false;
+    if (lane.inside[side].load() != 0) return false;
   }
   return true;
 }

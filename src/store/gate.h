@@ -2,7 +2,12 @@
 //
 // Thread-safe. Passing costs two atomic operations on a cache line that few threads share. A closer
 // has priority: once Close is called, nobody new passes. Not recursive: a thread that has passed
-// must leave before it passes again, or a closer between the two would wait for ever.
+// must leave before it passes again, or a closer between the two would wait for ever; and it must
+// not call Close or Drain.
+//
+// Drain is the grace period of read-copy-update (P. McKenney, J. Slingwine, 1998), with the two
+// sets of counters of its sleepable form: what nobody could find any more when it was called is
+// used by nobody once it returns.
 #ifndef KEYSTONE_STORE_GATE_H_
 #define KEYSTONE_STORE_GATE_H_
 
@@ -22,41 +27,52 @@ class Gate {
   class Pass {
    public:
     Pass() = default;
-    explicit Pass(Gate* gate) : gate_(gate), lane_(gate->Enter()) {}
-    Pass(Pass&& other) noexcept : gate_(std::exchange(other.gate_, nullptr)), lane_(other.lane_) {}
+    explicit Pass(Gate* gate) : gate_(gate), inside_(gate->Enter()) {}
+    Pass(Pass&& other) noexcept
+        : gate_(std::exchange(other.gate_, nullptr)), inside_(other.inside_) {}
     Pass& operator=(Pass&& other) noexcept {
       std::swap(gate_, other.gate_);
-      std::swap(lane_, other.lane_);
+      std::swap(inside_, other.inside_);
       return *this;
     }
     Pass(const Pass&) = delete;
     Pass& operator=(const Pass&) = delete;
     ~Pass() {
-      if (gate_ != nullptr) gate_->Leave(lane_);
+      if (gate_ != nullptr) gate_->Leave(inside_);
     }
 
    private:
     Gate* gate_ = nullptr;
-    size_t lane_ = 0;
+    std::atomic<int64_t>* inside_ = nullptr;
   };
 
-  // Returns once everybody who was inside has left; one closer at a time.
+  // Returns once everybody who was inside has left. Open is called by the same thread.
   void Close();
   void Open();
 
+  // Returns once everybody who was inside when it was called has left; nobody is kept out. Waits
+  // while somebody else has the gate closed.
+  void Drain();
+
  private:
   struct alignas(64) Lane {
-    std::atomic<int64_t> inside{0};
+    std::array<std::atomic<int64_t>, 2> inside{};  // by the side they came in on
   };
 
-  size_t Enter();  // waits while the gate is closed; returns the lane to leave by
-  void Leave(size_t lane);
-  bool Empty() const;
+  static constexpr unsigned kClosed = 1;
+  static constexpr unsigned kSide = 2;  // set: who comes in counts on side 1
+
+  // Waits while the gate is closed; returns where the thread was counted, and is to be taken off.
+  std::atomic<int64_t>* Enter();
+  void Leave(std::atomic<int64_t>* inside);
+  bool Empty(size_t side) const;
 
   std::array<Lane, 16> lanes_;
-  std::atomic<bool> closed_{false};
+  std::atomic<unsigned> state_{0};
+  std::atomic<bool> watched_{false};  // who leaves has to say so
+  std::mutex changer_;                // held from Close to Open, and by Drain; taken before mutex_
   std::mutex mutex_;
-  std::condition_variable changed_;  // closed_ went false, or someone left while it was true
+  std::condition_variable changed_;  // the gate was opened, or someone left while it was watched
 };
 
 }  // namespace keystone

@@ -1,28 +1,19 @@
 #include "store/recovery.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 
-#include "base/escape.h"
 #include "base/file.h"
+#include "store/hint.h"
+#include "store/recovery_meter.h"
+#include "store/replay.h"
 
 namespace keystone {
 
 namespace {
-
-constexpr uint64_t kReportIntervalUs = 1'000'000;
-constexpr uint64_t kLookIntervalBytes = 256 * 1024;  // between two looks at the clock
-
-uint64_t NowUs() {
-  using std::chrono::steady_clock;
-  const auto now = steady_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
-}
 
 unsigned long long Printable(uint64_t number) { return number; }
 
@@ -88,26 +79,31 @@ Status Recovery::StartNewStore() {
 }
 
 Status Recovery::Replay(Index* index, Recovered* recovered) {
-  const uint64_t start_us = NowUs();
-  next_report_us_ = start_us + kReportIntervalUs;
   if (Status status = OpenSegments(); !status.ok()) return status;
   if (Status status = FindLeftovers(); !status.ok()) return status;
   const SegmentSet::List segments = segments_->All();
-  for (const auto& segment : segments) {
-    const bool active = segment == segments.back();
-    if (Status status = ReplaySegment(segment.get(), active, index); !status.ok()) return status;
-    bytes_done_ += segment->size();
-  }
+  Segment& active = *segments.back();
+  const uint64_t bytes = segments_->Bytes();
+  RecoveryMeter meter(bytes, log_, progress_);
+  keystone::Replay replay(directory_->path(), &segments, directory_->manifest().seed, log_, &meter);
+  if (Status status = replay.Run(index); !status.ok()) return status;
+
+  if (Status status = EndSegment(&active, replay.active_end()); !status.ok()) return status;
   if (Status status = RemoveLeftovers(); !status.ok()) return status;
+  if (Status status = RemoveHints(replay.WithBadHint()); !status.ok()) return status;
   // What is served from now on is what the next crash must not take back.
-  const Segment& active = *segments.back();
   if (Status status = SyncData(active.writer()->get(), active.path()); !status.ok()) return status;
-  recovered_.duration_us = NowUs() - start_us;
-  *recovered = recovered_;
+  recovered_.records = replay.records();
+  recovered_.next_sequence = replay.next_sequence();
+  recovered_.without_hint = replay.WithoutHint();
+  recovered_.duration_us = meter.duration_us();
   log_->Write(Priority::kNotice,
-              "recovered %llu records, %llu keys, %llu bytes in %zu segments in %.3f s",
-              Printable(recovered_.records), Printable(index->size()), Printable(bytes_done_),
-              segments.size(), static_cast<double>(recovered_.duration_us) / 1e6);
+              "recovered %llu records, %llu keys, %llu bytes in %zu segments, %zu of them by "
+              "hints, in %.3f s",
+              Printable(recovered_.records), Printable(index->size()), Printable(bytes),
+              segments.size(), replay.hints_used(),
+              static_cast<double>(recovered_.duration_us) / 1e6);
+  *recovered = std::move(recovered_);
   return Status::Ok();
 }
 
@@ -128,75 +124,15 @@ Status Recovery::OpenSegments() {
     if (Status status = segments_->CheckRoom(segment.value()->number()); !status.ok()) {
       return status;
     }
-    bytes_total_ += segment.value()->size();
     segments_->Add(std::move(segment.value()));
   }
   return Status::Ok();
 }
 
-Status Recovery::ReplaySegment(Segment* segment, bool active, Index* index) {
-  const std::string_view bytes = segment->bytes();
-  (void)::madvise(const_cast<char*>(bytes.data()), bytes.size(), MADV_SEQUENTIAL);
-  const uint64_t first_sequence = segment->header().first_sequence;
-  Status status;
-  const ScanEnd end =
-      ScanGroups(bytes, first_sequence, true, [&](std::span<const PlacedRecord> group) {
-        status = Apply(*segment, group, index);
-        return status.ok();
-      });
-  (void)::madvise(const_cast<char*>(bytes.data()), bytes.size(), MADV_NORMAL);
-  if (!status.ok()) return status;
-  recovered_.next_sequence =
-      std::max({recovered_.next_sequence, end.last_sequence + 1, first_sequence});
-  return EndSegment(segment, active, end);
-}
-
-Status Recovery::Apply(const Segment& segment, std::span<const PlacedRecord> group, Index* index) {
-  for (const PlacedRecord& placed : group) {
-    const RecordView& record = placed.record;
-    recovered_.records++;
-    if (record.is_sync_mark()) continue;
-    Status status = record.tombstone ? index->Erase(record.key)
-                                     : index->Put(record.key, {segment.number(), placed.offset},
-                                                  record.size_bytes());
-    if (!status.ok() && status.code() != Code::kNotFound) return status;
-  }
-  const uint64_t end = bytes_done_ + group.back().offset + group.back().record.size_bytes();
-  if (end < next_look_) return Status::Ok();
-  next_look_ = end + kLookIntervalBytes;
-  return Report(end) ? Status::Ok() : Status(Code::kCancelled, "recovery stopped on request");
-}
-
-bool Recovery::Report(uint64_t bytes_done) {
-  const uint64_t now_us = NowUs();
-  if (now_us < next_report_us_) return true;
-  next_report_us_ = now_us + kReportIntervalUs;
-  const RecoveryProgress progress{
-      .bytes_done = bytes_done, .bytes_total = bytes_total_, .records = recovered_.records};
-  log_->Write(Priority::kInfo, "recovering: %llu of %llu bytes, %llu records",
-              Printable(progress.bytes_done), Printable(progress.bytes_total),
-              Printable(progress.records));
-  return !*progress_ || (*progress_)(progress);
-}
-
-Status Recovery::EndSegment(Segment* segment, bool active, const ScanEnd& end) {
+Status Recovery::EndSegment(Segment* segment, const ScanEnd& end) {
   if (end.kind == ScanEnd::Kind::kEnd) return Status::Ok();
-  const bool damaged = end.kind == ScanEnd::Kind::kDamage;
-  if (!active || end.unknown_flag ||
-      (damaged && SyncMarkClaims(segment->bytes(), end.damage_offset, end.offset))) {
-    return Refuse(*segment, end);
-  }
-  if (damaged) return CutTail(segment, end);
+  if (end.kind == ScanEnd::Kind::kDamage) return CutTail(segment, end);
   return segment->CutTo(end.offset);  // zeros: space that was kept ready, and never used
-}
-
-Status Recovery::Refuse(const Segment& segment, const ScanEnd& end) const {
-  const bool damaged = end.kind == ScanEnd::Kind::kDamage;
-  return {Code::kCorrupt,
-          segment.path() + ": offset " + std::to_string(damaged ? end.damage_offset : end.offset) +
-              ": " + (damaged ? end.reason : "zeros where records were on stable storage") +
-              "; no crash explains it: run keystone-log check " + directory_->path() +
-              ", then keystone-log repair or a backup"};
 }
 
 // The cut bytes are copied aside and synced before the segment is cut.
@@ -225,14 +161,10 @@ Status Recovery::FindLeftovers() {
   auto files = directory_->ListFiles();
   if (!files.ok()) return files.status();
   leftovers_ = files.value().temporary;
-  const Manifest& manifest = directory_->manifest();
   for (const uint64_t number : files.value().segments) {
-    if (std::find(manifest.segments.begin(), manifest.segments.end(), number) !=
-        manifest.segments.end()) {
-      continue;
-    }
-    auto segment =
-        Segment::Open(directory_->path(), number, manifest.store_id, Segment::Access::kReadOnly, 0);
+    if (IsListed(number)) continue;
+    auto segment = Segment::Open(directory_->path(), number, directory_->manifest().store_id,
+                                 Segment::Access::kReadOnly, 0);
     if (!segment.ok()) {
       return {segment.status().code(),
               segment.status().message() +
@@ -241,7 +173,15 @@ Status Recovery::FindLeftovers() {
     }
     leftovers_.push_back(SegmentName(number));
   }
+  for (const uint64_t number : files.value().hints) {
+    if (!IsListed(number)) leftovers_.push_back(HintName(number));
+  }
   return Status::Ok();
+}
+
+bool Recovery::IsListed(uint64_t number) const {
+  const std::vector<uint64_t>& listed = directory_->manifest().segments;
+  return std::find(listed.begin(), listed.end(), number) != listed.end();
 }
 
 Status Recovery::RemoveLeftovers() {
@@ -252,6 +192,16 @@ Status Recovery::RemoveLeftovers() {
                 directory_->Path(name).c_str());
   }
   return leftovers_.empty() ? Status::Ok() : directory_->Sync();
+}
+
+// That of the active segment may tell of bytes that were cut off, and that others will stand in
+// place of. What can't be removed is not used the next time either.
+Status Recovery::RemoveHints(const SegmentSet::List& segments) {
+  for (const auto& segment : segments) {
+    Status status = RemoveFile(directory_->Path(HintName(segment->number())));
+    if (!status.ok()) log_->Write(Priority::kWarning, "%s", status.message().c_str());
+  }
+  return segments.empty() ? Status::Ok() : directory_->Sync();
 }
 
 }  // namespace keystone

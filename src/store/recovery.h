@@ -1,4 +1,4 @@
-// From a data directory to a store: MANIFEST and segments -> index.
+// From a data directory to a store: MANIFEST, segments and hints -> index.
 //
 // Decides by keystone-log(5)'s table what a crash explains (a torn tail is cut off and kept aside,
 // leftovers are removed) and what it does not (refused with kCorrupt; nothing is changed).
@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "store/directory.h"
 #include "store/index.h"
+#include "store/replay.h"
 #include "store/scanner.h"
 #include "store/segment_set.h"
 #include "store/store.h"
@@ -26,6 +27,7 @@ struct Recovered {
   uint64_t records = 0;
   uint64_t truncated_bytes = 0;
   uint64_t duration_us = 0;
+  SegmentSet::List without_hint;  // sealed segments that should have one
 };
 
 class Recovery {
@@ -44,14 +46,12 @@ class Recovery {
   Status CheckNoSegments();
   Status StartNewStore();
   Status OpenSegments();
-  Status ReplaySegment(Segment* segment, bool active, Index* index);
-  Status Apply(const Segment& segment, std::span<const PlacedRecord> group, Index* index);
-  Status EndSegment(Segment* segment, bool active, const ScanEnd& end);
+  Status EndSegment(Segment* segment, const ScanEnd& end);
   Status CutTail(Segment* segment, const ScanEnd& end);
-  Status Refuse(const Segment& segment, const ScanEnd& end) const;
   Status FindLeftovers();
   Status RemoveLeftovers();
-  bool Report(uint64_t bytes_done);
+  Status RemoveHints(const SegmentSet::List& segments);
+  bool IsListed(uint64_t number) const;
 
   Directory* const directory_;
   const uint64_t segment_size_bytes_;
@@ -61,10 +61,6 @@ class Recovery {
 
   Recovered recovered_;
   std::vector<std::string> leftovers_;
-  uint64_t bytes_done_ = 0;  // of the segments before the one at hand
-  uint64_t bytes_total_ = 0;
-  uint64_t next_look_ = 0;  // at the clock, in bytes done
-  uint64_t next_report_us_ = 0;
 };
 
 }  // namespace keystone

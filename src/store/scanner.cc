@@ -13,9 +13,9 @@ bool AllZeros(std::string_view bytes) { return bytes.find_first_not_of('\0') == 
 
 class Scan {
  public:
-  Scan(std::string_view bytes, uint64_t first_sequence, bool check_bodies)
+  Scan(uint64_t offset, std::string_view bytes, uint64_t first_sequence, bool check_bodies)
       : bytes_(bytes), check_bodies_(check_bodies), lowest_sequence_(first_sequence) {
-    end_.offset = std::min<uint64_t>(kSegmentHeaderSize, bytes.size());
+    end_.offset = std::min<uint64_t>(offset, bytes.size());
   }
 
   ScanEnd Run(const GroupVisitor& visit) {
@@ -76,7 +76,12 @@ class Scan {
 
 ScanEnd ScanGroups(std::string_view bytes, uint64_t first_sequence, bool check_bodies,
                    const GroupVisitor& visit) {
-  return Scan(bytes, first_sequence, check_bodies).Run(visit);
+  return ScanGroupsFrom(kSegmentHeaderSize, bytes, first_sequence, check_bodies, visit);
+}
+
+ScanEnd ScanGroupsFrom(uint64_t offset, std::string_view bytes, uint64_t first_sequence,
+                       bool check_bodies, const GroupVisitor& visit) {
+  return Scan(offset, bytes, first_sequence, check_bodies).Run(visit);
 }
 
 bool SyncMarkClaims(std::string_view bytes, uint64_t damage_offset, uint64_t place) {

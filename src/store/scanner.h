@@ -47,6 +47,10 @@ struct ScanEnd {
 ScanEnd ScanGroups(std::string_view bytes, uint64_t first_sequence, bool check_bodies,
                    const GroupVisitor& visit);
 
+// The same from `offset` on, the end of a group.
+ScanEnd ScanGroupsFrom(uint64_t offset, std::string_view bytes, uint64_t first_sequence,
+                       bool check_bodies, const GroupVisitor& visit);
+
 // True where, behind the damage at `damage_offset`, a valid sync mark claims that bytes beyond
 // `place` were on stable storage. Records whose header holds are stepped over whole, so that a
 // value can't pass for a mark.

@@ -1,26 +1,42 @@
 #include "store/segment_set.h"
 
+#include <utility>
+
 namespace keystone {
 
 Status SegmentSet::CheckRoom(uint32_t number) const {
-  if (table_[number % kMaxSegments].load(std::memory_order_relaxed) == nullptr) return Status::Ok();
+  if (table_[number % kTableSize].load(std::memory_order_relaxed) == nullptr &&
+      Count() < kMaxSegments) {
+    return Status::Ok();
+  }
   return {Code::kNoSpace, "too many segments: " + std::to_string(kMaxSegments) +
                               " is the limit; compact, or raise segment-size"};
 }
 
 void SegmentSet::Add(std::shared_ptr<Segment> segment) {
-  table_[segment->number() % kMaxSegments].store(segment.get(), std::memory_order_release);
+  table_[segment->number() % kTableSize].store(segment.get(), std::memory_order_release);
   const std::lock_guard lock(mutex_);
   segments_.push_back(std::move(segment));
 }
 
-void SegmentSet::Replace(List segments) {
-  const std::lock_guard lock(mutex_);
-  for (const auto& segment : segments_) table_[segment->number() % kMaxSegments] = nullptr;
-  segments_ = std::move(segments);
-  for (const auto& segment : segments_) {
-    table_[segment->number() % kMaxSegments] = segment.get();
+void SegmentSet::Swap(const List& old, const List& now) {
+  for (const auto& segment : now) {
+    table_[segment->number() % kTableSize].store(segment.get(), std::memory_order_release);
   }
+  List all = now;
+  const std::lock_guard lock(mutex_);
+  all.insert(all.end(), segments_.begin() + static_cast<ptrdiff_t>(old.size()), segments_.end());
+  segments_ = std::move(all);
+}
+
+void SegmentSet::Forget(const List& old) {
+  for (const auto& segment : old) table_[segment->number() % kTableSize] = nullptr;
+}
+
+std::vector<uint64_t> SegmentSet::Numbers(const List& segments) {
+  std::vector<uint64_t> numbers;
+  for (const auto& segment : segments) numbers.push_back(segment->number());
+  return numbers;
 }
 
 SegmentSet::List SegmentSet::All() const {

@@ -1,9 +1,8 @@
 // The open segments of a store: in replay order for those who walk the log, by number for those who
 // follow a location.
 //
-// Find: any thread that has passed the gate, without a lock. List, Count and Bytes: any thread. Add
-// and Replace: one thread at a time; Replace only while the gate is closed, because it takes
-// segments away from readers.
+// Find: any thread that has passed the gate, without a lock. The rest: any thread. A segment stays
+// findable until Forget, which is for when nobody looks for it any more.
 #ifndef KEYSTONE_STORE_SEGMENT_SET_H_
 #define KEYSTONE_STORE_SEGMENT_SET_H_
 
@@ -29,7 +28,7 @@ class SegmentSet {
 
   // Null where there is none of that number.
   const Segment* Find(uint32_t number) const {
-    const Segment* segment = table_[number % kMaxSegments].load(std::memory_order_acquire);
+    const Segment* segment = table_[number % kTableSize].load(std::memory_order_acquire);
     return segment != nullptr && segment->number() == number ? segment : nullptr;
   }
 
@@ -39,8 +38,14 @@ class SegmentSet {
   // Puts a segment behind the others: the active one from now on. CheckRoom was Ok.
   void Add(std::shared_ptr<Segment> segment);
 
-  // `segments`, at most kMaxSegments with successive numbers, instead of all others.
-  void Replace(List segments);
+  // Puts `now` in front of the others, in place of the first ones, which are `old`; they can still
+  // be found. CheckRoom of each was Ok.
+  void Swap(const List& old, const List& now);
+
+  // `old`, not in the order any more, can't be found any more either.
+  void Forget(const List& old);
+
+  static std::vector<uint64_t> Numbers(const List& segments);
 
   List All() const;
   std::shared_ptr<Segment> active() const;  // the last one; there is always one after recovery
@@ -48,7 +53,9 @@ class SegmentSet {
   uint64_t Bytes() const;  // all files together
 
  private:
-  std::array<std::atomic<const Segment*>, kMaxSegments> table_{};
+  static constexpr size_t kTableSize = 2 * kMaxSegments;  // old and new ones of a compaction
+
+  std::array<std::atomic<const Segment*>, kTableSize> table_{};
   mutable std::mutex mutex_;
   List segments_;  // guarded by mutex_
 };

@@ -1,18 +1,19 @@
 #include "store/store.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <new>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "base/escape.h"
+#include "base/memory.h"
 #include "store/commit.h"
-#include "store/compactor.h"
+#include "store/compaction.h"
 #include "store/directory.h"
+#include "store/hint_writer.h"
 #include "store/index.h"
 #include "store/recovery.h"
 #include "store/segment_set.h"
@@ -21,16 +22,8 @@ namespace keystone {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr std::chrono::seconds kSyncInterval{1};
+constexpr std::chrono::seconds kKeeperInterval{1};
 constexpr uint64_t kSmallestSegment = 4096;
-
-uint64_t MicrosecondsSince(Clock::time_point start) {
-  const auto spent = Clock::now() - start;
-  return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(spent).count());
-}
 
 Status CheckOptions(const StoreOptions& options) {
   if (options.segment_size_bytes >= kSmallestSegment) return Status::Ok();
@@ -63,14 +56,12 @@ struct Store::Parts {
       : options(store_options), log(store_log) {}
 
   Status Recover(const RecoveryCallback& progress);
-  Status StartSyncer();
-  void StopSyncer();
-  void RunSyncer();
+  Status StartKeeper();
+  void StopKeeper();
+  void RunKeeper();
+  void StartHints();
   Status Locate(std::string_view key, RecordView* record);
-  Status SyncUnlessReadOnly();
-  Status CompactBehindGate(SegmentSet::List* old, uint64_t* reclaimed_bytes);
-  Status Switch(const Compactor& compactor, std::shared_ptr<Segment> active);
-  void Relocate(std::span<const Compactor::Move> moves);
+  void ReclaimIndex();
 
   const StoreOptions options;
   const Log log;
@@ -79,19 +70,14 @@ struct Store::Parts {
   SegmentSet segments;
   std::unique_ptr<Index> index;
   std::unique_ptr<Commit> commit;
+  std::unique_ptr<Compaction> compaction;
+  std::unique_ptr<HintWriter> hints;
   Recovered recovered;
 
-  std::atomic<bool> cancelled{false};
-  std::atomic<bool> compacting{false};
-  std::atomic<uint64_t> compactions{0};
-  std::atomic<uint64_t> compaction_last_us{0};
-  std::atomic<uint64_t> compaction_last_pause_us{0};
-  std::atomic<uint64_t> compaction_reclaimed_bytes{0};
-
-  std::mutex syncer_mutex;
-  std::condition_variable syncer_wake;
-  bool syncer_stops = false;  // guarded by syncer_mutex
-  std::thread syncer;         // under fsync=everysec only
+  std::mutex keeper_mutex;
+  std::condition_variable keeper_wake;
+  bool keeper_stops = false;  // guarded by keeper_mutex
+  std::thread keeper;         // what is to be done once a second
 };
 
 Store::Store(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -105,7 +91,7 @@ Result<std::unique_ptr<Store>> Store::Open(const StoreOptions& options, const Lo
   if (Status status = CheckOptions(options); !status.ok()) return status;
   std::unique_ptr<Store> store(new Store(std::make_unique<Parts>(options, log)));
   if (Status status = store->parts_->Recover(progress); !status.ok()) return status;
-  if (Status status = store->parts_->StartSyncer(); !status.ok()) return status;
+  if (Status status = store->parts_->StartKeeper(); !status.ok()) return status;
   return store;
 }
 
@@ -117,18 +103,33 @@ Status Store::Parts::Recover(const RecoveryCallback& progress) {
   if (Status status = recovery.OpenDirectory(); !status.ok()) return status;
   index = std::make_unique<Index>(&segments, directory->manifest().seed);
   if (Status status = recovery.Replay(index.get(), &recovered); !status.ok()) return status;
+  ReturnFreeMemory();
+  StartHints();
   commit = std::make_unique<Commit>(
       Commit::Options{.sync_each_round = options.fsync == FsyncPolicy::kAlways,
-                      .segment_size_bytes = options.segment_size_bytes},
+                      .segment_size_bytes = options.segment_size_bytes,
+                      .on_seal = [this](auto segment) { hints->Add(std::move(segment)); }},
       directory.get(), &segments, index.get(), &log, recovered.next_sequence);
+  compaction = std::make_unique<Compaction>(options.segment_size_bytes, directory.get(), &segments,
+                                            index.get(), commit.get(), &gate, hints.get(), &log);
+  index->TakeReplaced();  // nobody reads yet
   return Status::Ok();
+}
+
+void Store::Parts::StartHints() {
+  hints = std::make_unique<HintWriter>(options.directory, directory->manifest().seed, &log);
+  hints->Start();
+  for (auto& segment : std::exchange(recovered.without_hint, {})) hints->Add(std::move(segment));
 }
 
 Status Store::Close() {
   CancelCompaction();
-  parts_->StopSyncer();
+  parts_->StopKeeper();
   const Gate::Pass pass(&parts_->gate);
-  Status status = parts_->SyncUnlessReadOnly();
+  // After a failed sync there is no point in another.
+  Status status = parts_->commit->read_only() ? Status::Ok() : parts_->commit->Sync();
+  const bool synced = status.ok() && !parts_->commit->read_only();
+  parts_->hints->Finish(synced ? parts_->segments.active() : nullptr);
   parts_->commit.reset();
   return status;
 }
@@ -213,146 +214,51 @@ Status Store::Sync() {
   return parts_->commit->Sync();
 }
 
-Status Store::Parts::StartSyncer() {
-  if (options.fsync != FsyncPolicy::kEverySecond) return Status::Ok();
+Status Store::Parts::StartKeeper() {
   try {
-    syncer = std::thread([this] { RunSyncer(); });
+    keeper = std::thread([this] { RunKeeper(); });
   } catch (const std::system_error& error) {
-    return {Code::kSystem, std::string("start the syncer thread: ") + error.what()};
+    return {Code::kSystem, std::string("start the store's thread: ") + error.what()};
   }
   return Status::Ok();
 }
 
-void Store::Parts::StopSyncer() {
+void Store::Parts::StopKeeper() {
   {
-    const std::lock_guard lock(syncer_mutex);
-    syncer_stops = true;
+    const std::lock_guard lock(keeper_mutex);
+    keeper_stops = true;
   }
-  syncer_wake.notify_one();
-  if (syncer.joinable()) syncer.join();
+  keeper_wake.notify_one();
+  if (keeper.joinable()) keeper.join();
 }
 
-void Store::Parts::RunSyncer() {
-  std::unique_lock lock(syncer_mutex);
-  while (!syncer_wake.wait_for(lock, kSyncInterval, [this] { return syncer_stops; })) {
+void Store::Parts::RunKeeper() {
+  std::unique_lock lock(keeper_mutex);
+  while (!keeper_wake.wait_for(lock, kKeeperInterval, [this] { return keeper_stops; })) {
     lock.unlock();
     // A failure has turned the store read-only and is in the log.
-    (void)commit->SyncDirty();
+    if (options.fsync == FsyncPolicy::kEverySecond) (void)commit->SyncDirty();
+    ReclaimIndex();
     lock.lock();
   }
 }
 
+void Store::Parts::ReclaimIndex() {
+  const Shard::Tables replaced = index->TakeReplaced();
+  if (!replaced.empty()) gate.Drain();
+}
+
 // ---- compaction
 
-void Store::CancelCompaction() { parts_->cancelled = true; }
+void Store::CancelCompaction() { parts_->compaction->Cancel(); }
 
-Status Store::Compact() {
-  if (parts_->compacting.exchange(true)) {
-    return {Code::kBusy, "compaction already running"};
-  }
-  const auto start = Clock::now();
-  parts_->log.Write(Priority::kInfo, "compaction: begun, %llu bytes in %zu segments",
-                    static_cast<unsigned long long>(parts_->segments.Bytes()),
-                    parts_->segments.Count());
-  // Most of what is not on disk yet gets there while the world still turns.
-  Status status = parts_->SyncUnlessReadOnly();
-  const auto closed = Clock::now();
-  uint64_t reclaimed_bytes = 0;
-  SegmentSet::List old;  // what they hold is given back once the world turns again
-  if (status.ok()) {
-    parts_->gate.Close();
-    try {
-      status = parts_->CompactBehindGate(&old, &reclaimed_bytes);
-    } catch (const std::bad_alloc&) {
-      status = {Code::kSystem, "compact: out of memory"};
-    }
-    parts_->gate.Open();
-  }
-  const uint64_t pause_us = MicrosecondsSince(closed);
-  const uint64_t total_us = MicrosecondsSince(start);
-  parts_->compaction_last_us = total_us;
-  parts_->compaction_last_pause_us = pause_us;
-  if (status.ok()) {
-    parts_->compactions++;
-    parts_->compaction_reclaimed_bytes += reclaimed_bytes;
-    parts_->log.Write(Priority::kNotice,
-                      "compaction: reclaimed %llu bytes, %llu keys live, took %.3f s, the world "
-                      "stood still for %.3f s",
-                      static_cast<unsigned long long>(reclaimed_bytes),
-                      static_cast<unsigned long long>(Count()), static_cast<double>(total_us) / 1e6,
-                      static_cast<double>(pause_us) / 1e6);
-  } else {
-    parts_->log.Write(status.code() == Code::kCancelled ? Priority::kNotice : Priority::kError,
-                      "compaction failed, the log is as it was: %s", status.message().c_str());
-  }
-  parts_->compacting = false;
-  return status;
-}
-
-// After a failed sync there is no point in another: the copy into new files is the cure.
-Status Store::Parts::SyncUnlessReadOnly() {
-  return commit->read_only() ? Status::Ok() : commit->Sync();
-}
-
-// The steps of keystone-log(5), in their order.
-Status Store::Parts::CompactBehindGate(SegmentSet::List* old, uint64_t* reclaimed_bytes) {
-  if (cancelled) return {Code::kCancelled, "the store is closing"};
-  // 2. The active segment takes no more records.
-  if (Status status = SyncUnlessReadOnly(); !status.ok()) return status;
-  *old = segments.All();
-  const uint64_t old_bytes = segments.Bytes();
-
-  // 3. Live records to new segments.
-  Compactor compactor(directory.get(), index.get(), options.segment_size_bytes, &cancelled);
-  if (Status status = compactor.Copy(*old); !status.ok()) return status;
-  if (Status status = compactor.Finish(); !status.ok()) {
-    for (const auto& output : compactor.outputs()) output->Remove();
-    return status;
-  }
-
-  // 4, 5. MANIFEST and index; from here on the old segments are history.
-  auto active = directory->CreateSegment(commit->next_sequence(), options.segment_size_bytes);
-  Status status = active.ok() ? Switch(compactor, active.value()) : active.status();
-  if (!status.ok()) {
-    if (status.code() == Code::kReadOnly) return commit->BecomeReadOnly(status);
-    for (const auto& output : compactor.outputs()) output->Remove();
-    if (active.ok()) active.value()->Remove();
-    return status;
-  }
-  for (const auto& segment : *old) segment->Remove();
-  const uint64_t new_bytes = segments.Bytes();
-  *reclaimed_bytes = old_bytes > new_bytes ? old_bytes - new_bytes : 0;
-  return Status::Ok();
-}
-
-Status Store::Parts::Switch(const Compactor& compactor, std::shared_ptr<Segment> active) {
-  if (Status status = active->Finish(); !status.ok()) return status;
-  if (Status status = directory->Sync(); !status.ok()) return status;
-  SegmentSet::List next = compactor.outputs();
-  next.push_back(active);
-  std::vector<uint64_t> numbers;
-  for (const auto& segment : next) numbers.push_back(segment->number());
-  if (Status status = directory->Commit(std::move(numbers)); !status.ok()) return status;
-
-  for (const auto& output : compactor.outputs()) output->Seal();
-  segments.Replace(std::move(next));
-  Relocate(compactor.moves());
-  commit->Adopt(std::move(active));
-  return Status::Ok();
-}
-
-void Store::Parts::Relocate(std::span<const Compactor::Move> moves) {
-  constexpr size_t kAhead = 32;
-  for (size_t i = 0; i < moves.size(); i++) {
-    if (i + kAhead < moves.size()) index->PrefetchSlot(moves[i + kAhead].key);
-    index->Relocate(moves[i].key, moves[i].old, moves[i].now);
-  }
-}
+Status Store::Compact(CompactionMode mode) { return parts_->compaction->Run(mode); }
 
 // ---- numbers
 
 StoreStats Store::Stats() const {
   const Commit::Stats commit = parts_->commit->GetStats();
+  const Compaction::Stats compaction = parts_->compaction->GetStats();
   StoreStats stats;
   stats.keys = parts_->index->size();
   stats.segments = parts_->segments.Count();
@@ -367,11 +273,11 @@ StoreStats Store::Stats() const {
   stats.fsync_last_us = commit.fsync_last_us;
   stats.write_errors = commit.write_errors;
   stats.read_only = commit.read_only;
-  stats.compactions = parts_->compactions;
-  stats.compaction_running = parts_->compacting;
-  stats.compaction_last_us = parts_->compaction_last_us;
-  stats.compaction_last_pause_us = parts_->compaction_last_pause_us;
-  stats.compaction_reclaimed_bytes = parts_->compaction_reclaimed_bytes;
+  stats.compactions = compaction.count;
+  stats.compaction_running = compaction.running;
+  stats.compaction_last_us = compaction.last_us;
+  stats.compaction_last_pause_us = compaction.last_pause_us;
+  stats.compaction_reclaimed_bytes = compaction.reclaimed_bytes;
   stats.recovery_us = parts_->recovered.duration_us;
   stats.recovered_records = parts_->recovered.records;
   stats.recovered_truncated_bytes = parts_->recovered.truncated_bytes;

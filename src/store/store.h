@@ -22,6 +22,7 @@
 namespace keystone {
 
 enum class FsyncPolicy { kAlways, kEverySecond, kNo };
+enum class CompactionMode { kStopTheWorld, kOnline };
 
 struct StoreOptions {
   std::string directory;  // made (0700) where it does not exist
@@ -44,7 +45,7 @@ struct StoreStats {
   uint64_t compactions = 0;
   bool compaction_running = false;
   uint64_t compaction_last_us = 0;
-  uint64_t compaction_last_pause_us = 0;
+  uint64_t compaction_last_pause_us = 0;    // of the world; 0 after one online
   uint64_t compaction_reclaimed_bytes = 0;  // since the start
   uint64_t recovery_us = 0;
   uint64_t recovered_records = 0;
@@ -115,9 +116,11 @@ class Store {
   // Returns when everything applied so far is on stable storage.
   Status Sync();
 
-  // Rewrites the log with live records only, stopping the world. kBusy: one is running.
-  // kCancelled: CancelCompaction was called. The old log serves on after any error.
-  Status Compact();
+  // Rewrites the log with live records only. kStopTheWorld: as fast as it goes, while all others
+  // wait. kOnline: beside them, at a gentle pace; a store that is read-only stops the world all the
+  // same. kBusy: one is running. kCancelled: CancelCompaction was called. The old log serves on
+  // after any error.
+  Status Compact(CompactionMode mode);
   void CancelCompaction();  // and refuses later ones
 
   StoreStats Stats() const;

@@ -25,6 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.abspath(os.environ.get("srcdir", os.path.join(HERE, "..", "..")))
 KEYSTONED = os.path.abspath(os.environ.get("KEYSTONED", "keystoned"))
 KEYSTONE_CLI = os.path.abspath(os.environ.get("KEYSTONE_CLI", "keystone-cli"))
+KEYSTONE_BENCH = os.path.abspath(os.environ.get("KEYSTONE_BENCH", "keystone-bench"))
 KEYSTONE_LOG = os.path.abspath(os.environ.get("KEYSTONE_LOG", "keystone-log"))
 
 EX_USAGE, EX_DATAERR, EX_UNAVAILABLE, EX_OSERR = 64, 65, 69, 71

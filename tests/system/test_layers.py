@@ -14,6 +14,7 @@ ALLOWED = {
     "daemon": {"base", "daemon"},
     "cli": {"base", "cli"},
     "log": {"base", "store", "log"},
+    "bench": {"base", "store", "cli", "bench"},
 }
 SOURCES = os.path.join(TOP, "src")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)

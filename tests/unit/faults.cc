@@ -1,5 +1,6 @@
 #include "faults.h"
 
+#include <limits.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -7,6 +8,8 @@
 #include <cerrno>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 extern "C" {
@@ -29,23 +32,37 @@ struct Plan {
   bool tear = false;
 };
 
+using Plans = std::array<Plan, static_cast<size_t>(Call::kCount)>;
+
 std::mutex mutex;
-std::array<Plan, static_cast<size_t>(Call::kCount)> plans;  // guarded by mutex
+Plans plans;        // guarded by mutex
+Plans hints_plans;  // guarded by mutex
 
-Plan& PlanOf(Call call) { return plans[static_cast<size_t>(call)]; }
+Plan& PlanOf(Call call, bool hints = false) {
+  return (hints ? hints_plans : plans)[static_cast<size_t>(call)];
+}
 
-void Set(Call call, int error, size_t skip, bool once) {
+bool IsHint(std::string_view path) { return path.ends_with(".hint.tmp"); }
+
+bool IsHint(int fd) {
+  char path[PATH_MAX];
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  const ssize_t size = ::readlink(link.c_str(), path, sizeof path);
+  return size > 0 && IsHint({path, static_cast<size_t>(size)});
+}
+
+void Set(Call call, int error, size_t skip, bool once, bool hints = false) {
   const std::lock_guard lock(mutex);
-  Plan& plan = PlanOf(call);
+  Plan& plan = PlanOf(call, hints);
   plan.error = error;
   plan.skip = skip;
   plan.once = once;
 }
 
 // Counts a call; true where it shall fail, with errno set.
-bool Fails(Call call) {
+bool Fails(Call call, bool hints) {
   const std::lock_guard lock(mutex);
-  Plan& plan = PlanOf(call);
+  Plan& plan = PlanOf(call, hints);
   plan.calls++;
   if (!plan.error) return false;
   if (plan.skip > 0) {
@@ -68,6 +85,8 @@ void Fail(Call call, int error, size_t skip) { Set(call, error, skip, false); }
 
 void FailOnce(Call call, int error, size_t skip) { Set(call, error, skip, true); }
 
+void FailForHints(Call call, int error, size_t skip) { Set(call, error, skip, false, true); }
+
 void TearNextWrite(int error) {
   Set(Call::kPwritev, error, 1, true);
   const std::lock_guard lock(mutex);
@@ -82,6 +101,7 @@ size_t Count(Call call) {
 void Clear() {
   const std::lock_guard lock(mutex);
   plans = {};
+  hints_plans = {};
 }
 
 }  // namespace faults
@@ -89,25 +109,28 @@ void Clear() {
 extern "C" {
 
 int __wrap_fdatasync(int fd) {
-  return faults::Fails(faults::Call::kFdatasync) ? -1 : __real_fdatasync(fd);
+  return faults::Fails(faults::Call::kFdatasync, faults::IsHint(fd)) ? -1 : __real_fdatasync(fd);
 }
 
-int __wrap_fsync(int fd) { return faults::Fails(faults::Call::kFsync) ? -1 : __real_fsync(fd); }
+int __wrap_fsync(int fd) {
+  return faults::Fails(faults::Call::kFsync, faults::IsHint(fd)) ? -1 : __real_fsync(fd);
+}
 
 ssize_t __wrap_pwritev(int fd, const struct iovec* pieces, int count, off_t offset) {
-  if (faults::Fails(faults::Call::kPwritev)) return -1;
-  if (!faults::TakeTear()) return __real_pwritev(fd, pieces, count, offset);
+  if (faults::Fails(faults::Call::kPwritev, faults::IsHint(fd))) return -1;
+  if (faults::IsHint(fd) || !faults::TakeTear()) return __real_pwritev(fd, pieces, count, offset);
   iovec half = pieces[0];
   half.iov_len = (half.iov_len + 1) / 2;
   return __real_pwritev(fd, &half, 1, offset);
 }
 
 int __wrap_rename(const char* from, const char* to) {
-  return faults::Fails(faults::Call::kRename) ? -1 : __real_rename(from, to);
+  return faults::Fails(faults::Call::kRename, faults::IsHint(from)) ? -1 : __real_rename(from, to);
 }
 
 int __wrap_ftruncate(int fd, off_t size) {
-  return faults::Fails(faults::Call::kFtruncate) ? -1 : __real_ftruncate(fd, size);
+  return faults::Fails(faults::Call::kFtruncate, faults::IsHint(fd)) ? -1
+                                                                     : __real_ftruncate(fd, size);
 }
 
 }  // extern "C"

@@ -1,5 +1,8 @@
 // Makes system calls fail, by replacing them when a test program is linked (-Wl,--wrap): production
 // code has no hooks. Thread-safe.
+//
+// Calls on hints (*.hint.tmp), which a thread in the background makes whenever it likes, are
+// neither counted nor failed but by FailForHints.
 #ifndef KEYSTONE_TESTS_UNIT_FAULTS_H_
 #define KEYSTONE_TESTS_UNIT_FAULTS_H_
 
@@ -14,6 +17,9 @@ void Fail(Call call, int error, size_t skip = 0);
 
 // As Fail, but only once.
 void FailOnce(Call call, int error, size_t skip = 0);
+
+// As Fail, for calls on hints; they go on failing until Clear().
+void FailForHints(Call call, int error, size_t skip = 0);
 
 // The next pwritev writes half of what it was given, the one after it fails with `error`.
 void TearNextWrite(int error);

@@ -414,7 +414,7 @@ TEST(Commit, ATornWriteThatCantBeCutBackTurnsTheStoreReadOnlyUntilACompaction) {
   CHECK_EQUAL(Code::kReadOnly, Set(*store, "b", "2").code());
   CHECK_EQUAL(Code::kReadOnly, Set(*store, "b", "2").code());
   CheckValue(*store, "a", "1");
-  CheckOk(store->Compact());
+  CheckOk(store->Compact(keystone::CompactionMode::kStopTheWorld));
   CheckOk(Set(*store, "b", "3"));
   Open();
   CheckValue(*store, "a", "1");
@@ -459,7 +459,7 @@ TEST(Commit, ACompactionCuresAFailedSync) {
   CheckOk(Set(*store, "a", "1"));
   faults::FailOnce(Call::kFdatasync, EIO);
   CHECK_EQUAL(Code::kReadOnly, Set(*store, "b", "2").code());
-  CheckOk(store->Compact());
+  CheckOk(store->Compact(keystone::CompactionMode::kStopTheWorld));
   CHECK_FALSE(store->Stats().read_only);
   CheckOk(Set(*store, "c", "3"));
   CheckOk(store->Sync());
@@ -475,7 +475,7 @@ TEST(Commit, ACompactionThatFailsCuresNothing) {
   faults::FailOnce(Call::kFdatasync, EIO);
   CHECK_EQUAL(Code::kReadOnly, Set(*store, "b", "2").code());
   faults::FailOnce(Call::kFsync, EIO);
-  CHECK_EQUAL(Code::kIo, store->Compact().code());
+  CHECK_EQUAL(Code::kIo, store->Compact(keystone::CompactionMode::kStopTheWorld).code());
   CHECK_EQUAL(Code::kReadOnly, Set(*store, "b", "2").code());
   CheckValue(*store, "a", "1");
 }
@@ -636,7 +636,7 @@ TEST(Commit, ACompactionCuresADirectoryThatCouldNotBeSynced) {
   FillSegment();
   faults::FailOnce(Call::kFsync, EIO, 3);
   CHECK_EQUAL(Code::kReadOnly, Set(*store, "key", Thousand()).code());
-  CheckOk(store->Compact());
+  CheckOk(store->Compact(keystone::CompactionMode::kStopTheWorld));
   CheckOk(Set(*store, "key", Thousand()));
   Open(FsyncPolicy::kNo, kSmallSegment);
   LONGS_EQUAL(4, store->Count());

@@ -16,6 +16,7 @@
 using faults::Call;
 using keystone::Batch;
 using keystone::Code;
+using keystone::CompactionMode;
 using keystone::FsyncPolicy;
 using keystone::kGroupGoesOn;
 using keystone::Status;
@@ -33,6 +34,8 @@ namespace {
 
 constexpr char kFirst[] = "000000000001.log";
 
+constexpr CompactionMode kBothModes[] = {CompactionMode::kStopTheWorld, CompactionMode::kOnline};
+
 std::string Key(int i) { return "key" + std::to_string(i); }
 
 }  // namespace
@@ -41,6 +44,9 @@ TEST_GROUP(Compaction) {
   Scratch scratch;
   std::unique_ptr<Store> store;
   std::map<std::string, std::string> expected;
+  CompactionMode mode = CompactionMode::kStopTheWorld;
+
+  Status Compact() { return store->Compact(mode); }
 
   void setup() override { Open(); }
   void teardown() override {
@@ -78,6 +84,15 @@ TEST_GROUP(Compaction) {
     LONGS_EQUAL(expected.size(), testing::AllKeys(*store).size());
   }
 
+  void CheckAllIsThereAfterARestart() {
+    expected.clear();
+    for (const std::string& key : testing::AllKeys(*store)) {
+      expected[key] = testing::ValueOf(*store, key);
+    }
+    Open();
+    CheckContents();
+  }
+
   void CheckContentsNowAndAfterARestart() {
     CheckContents();
     Open();
@@ -86,11 +101,16 @@ TEST_GROUP(Compaction) {
 
   // Makes each call of a kind fail once, from the first one of a compaction to the last.
   void CheckEveryFailureOf(Call call, int error) {
+    for (const CompactionMode each : kBothModes) CheckEveryFailureOf(each, call, error);
+  }
+
+  void CheckEveryFailureOf(CompactionMode each, Call call, int error) {
+    mode = each;
     Fill();
     for (size_t skip = 0;; skip++) {
       CHECK_TRUE(skip < 100);
       faults::FailOnce(call, error, skip);
-      const Status status = store->Compact();
+      const Status status = Compact();
       faults::Clear();
       CheckContents();
       if (status.ok()) break;
@@ -130,13 +150,16 @@ TEST_GROUP(Compaction) {
   }
 
   void CheckStoppedByDamageAt(uint64_t offset) {
-    const std::set<std::string> files = testing::FilesIn(scratch.path());
     testing::FlipByte(scratch.File(kFirst), offset);
-    const Status status = store->Compact();
-    CHECK_EQUAL(Code::kCorrupt, status.code());
-    CheckSays(kFirst, status);
-    CHECK_TRUE(testing::FilesIn(scratch.path()) == files);
-    LONGS_EQUAL(0, store->Stats().compactions);
+    for (const CompactionMode each : kBothModes) {
+      mode = each;
+      const Status status = Compact();
+      CHECK_EQUAL(Code::kCorrupt, status.code());
+      CheckSays(kFirst, status);
+      CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
+      CHECK_TRUE(scratch.Has(kFirst));
+      LONGS_EQUAL(0, store->Stats().compactions);
+    }
   }
 };
 
@@ -148,7 +171,7 @@ TEST(Compaction, KeepsLiveRecordsOnlyWithTheirSequences) {
   Put("c", "");    // 8
   Drop("b");       // 10
   Drop("absent");  // not written
-  CheckOk(store->Compact());
+  CheckOk(Compact());
   const std::vector<Entry> log = testing::LogOf(scratch.path());
   LONGS_EQUAL(2, log.size());
   STRCMP_EQUAL("a", log[0].key.c_str());
@@ -164,28 +187,34 @@ TEST(Compaction, KeepsLiveRecordsOnlyWithTheirSequences) {
 }
 
 TEST(Compaction, AGroupThatLivesStaysAGroup) {
-  Batch batch;
-  for (const char* key : {"a", "b", "c"}) batch.Set(key, "value");
-  CheckOk(store->Apply(&batch));
-  CheckOk(store->Compact());
-  const std::vector<Entry> log = testing::LogOf(scratch.path());
-  LONGS_EQUAL(3, log.size());
-  CHECK_TRUE(log[0].goes_on && log[1].goes_on && !log[2].goes_on);
-}
-
-TEST(Compaction, AGroupThatHalfLivesBecomesSingleRecords) {
-  for (const char* dead : {"a", "b", "c"}) {
+  for (const CompactionMode each : kBothModes) {
+    mode = each;
     Batch batch;
     for (const char* key : {"a", "b", "c"}) batch.Set(key, "value");
     CheckOk(store->Apply(&batch));
-    CheckOk(Delete(*store, dead));
-    CheckOk(store->Compact());
+    CheckOk(Compact());
     const std::vector<Entry> log = testing::LogOf(scratch.path());
-    LONGS_EQUAL(2, log.size());
-    for (const Entry& entry : log) {
-      CHECK_FALSE(entry.goes_on);
-      STRCMP_EQUAL("value", entry.value.c_str());
-      CHECK_TRUE(entry.key != dead);
+    LONGS_EQUAL(3, log.size());
+    CHECK_TRUE(log[0].goes_on && log[1].goes_on && !log[2].goes_on);
+  }
+}
+
+TEST(Compaction, AGroupThatHalfLivesBecomesSingleRecords) {
+  for (const CompactionMode each : kBothModes) {
+    mode = each;
+    for (const char* dead : {"a", "b", "c"}) {
+      Batch batch;
+      for (const char* key : {"a", "b", "c"}) batch.Set(key, "value");
+      CheckOk(store->Apply(&batch));
+      CheckOk(Delete(*store, dead));
+      CheckOk(Compact());
+      const std::vector<Entry> log = testing::LogOf(scratch.path());
+      LONGS_EQUAL(2, log.size());
+      for (const Entry& entry : log) {
+        CHECK_FALSE(entry.goes_on);
+        STRCMP_EQUAL("value", entry.value.c_str());
+        CHECK_TRUE(entry.key != dead);
+      }
     }
   }
 }
@@ -201,7 +230,7 @@ TEST(Compaction, AttributesStayWithTheirRecord) {
                         1, record + body + EncodeSet(2, "dead", "1") + EncodeSet(3, "dead", "2")));
   own.Write("MANIFEST", keystone::EncodeManifest({testing::SomeId(), 1, {1}}));
   store = testing::OpenStore(own.path());
-  CheckOk(store->Compact());
+  CheckOk(Compact());
   CheckValue(*store, "key", "value");
   const std::string bytes = own.Read("000000000002.log").substr(64);
   keystone::RecordView kept;
@@ -212,32 +241,38 @@ TEST(Compaction, AttributesStayWithTheirRecord) {
 }
 
 TEST(Compaction, ValuesAreTheSameAfterwards) {
-  Fill();
-  CheckOk(store->Compact());
-  CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
-  CheckContents();
-  CheckOk(store->Compact());
-  CheckContentsNowAndAfterARestart();
-  CheckOk(store->Compact());
-  CheckContentsNowAndAfterARestart();
+  for (const CompactionMode each : kBothModes) {
+    mode = each;
+    Fill();
+    CheckOk(Compact());
+    CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
+    CheckContents();
+    CheckOk(Compact());
+    CheckContentsNowAndAfterARestart();
+    CheckOk(Compact());
+    CheckContentsNowAndAfterARestart();
+  }
 }
 
 TEST(Compaction, AGroupBiggerThanASegmentIsCopiedWhole) {
-  Batch batch;
-  const std::string value(1000, 'v');
-  std::vector<std::string> keys;
-  for (int i = 0; i < 20; i++) keys.push_back(Key(i));
-  for (const std::string& key : keys) batch.Set(key, value);
-  CheckOk(store->Apply(&batch));
-  for (const std::string& key : keys) expected[key] = value;
-  CheckOk(store->Compact());
-  CheckContentsNowAndAfterARestart();
+  for (const CompactionMode each : kBothModes) {
+    mode = each;
+    Batch batch;
+    const std::string value(1000, 'v');
+    std::vector<std::string> keys;
+    for (int i = 0; i < 20; i++) keys.push_back(Key(i));
+    for (const std::string& key : keys) batch.Set(key, value);
+    CheckOk(store->Apply(&batch));
+    for (const std::string& key : keys) expected[key] = value;
+    CheckOk(Compact());
+    CheckContentsNowAndAfterARestart();
+  }
 }
 
 TEST(Compaction, TellsWhatItReclaimed) {
   Fill();
   const keystone::StoreStats before = store->Stats();
-  CheckOk(store->Compact());
+  CheckOk(Compact());
   const keystone::StoreStats after = store->Stats();
   LONGS_EQUAL(1, after.compactions);
   LONGS_EQUAL(before.log_bytes - after.log_bytes, after.compaction_reclaimed_bytes);
@@ -249,16 +284,21 @@ TEST(Compaction, TellsWhatItReclaimed) {
 }
 
 TEST(Compaction, OfAnEmptyStoreIsFine) {
-  CheckOk(store->Compact());
-  LONGS_EQUAL(0, store->Count());
-  Put("key", "value");
-  CheckContentsNowAndAfterARestart();
+  for (const CompactionMode each : kBothModes) {
+    mode = each;
+    CheckOk(Compact());
+    LONGS_EQUAL(0, store->Count());
+    Put("key", "value");
+    CheckContentsNowAndAfterARestart();
+    Drop("key");
+    CheckOk(Compact());
+  }
 }
 
 TEST(Compaction, SequencesGoOnBehindAStoreThatWasEmptiedAndRestarted) {
   Put("a", "1");  // 1
   Drop("a");      // 2
-  CheckOk(store->Compact());
+  CheckOk(Compact());
   CHECK_TRUE(testing::LogOf(scratch.path()).empty());
   Open();
   Put("b", "2");
@@ -280,7 +320,7 @@ TEST(Compaction, AFailedRenameOfAnyNewFileLeavesTheOldStoreServing) {
 TEST(Compaction, ATornWriteLeavesTheOldStoreServing) {
   Fill();
   faults::TearNextWrite(EIO);
-  CHECK_EQUAL(Code::kIo, store->Compact().code());
+  CHECK_EQUAL(Code::kIo, Compact().code());
   CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
   CheckContentsNowAndAfterARestart();
 }
@@ -288,10 +328,10 @@ TEST(Compaction, ATornWriteLeavesTheOldStoreServing) {
 TEST(Compaction, AFailedSyncOfTheOldLogTurnsTheStoreReadOnlyAndTheNextCompactionCuresIt) {
   Fill();
   faults::FailOnce(Call::kFdatasync, EIO);
-  CHECK_EQUAL(Code::kReadOnly, store->Compact().code());
+  CHECK_EQUAL(Code::kReadOnly, Compact().code());
   CheckContents();
   CHECK_EQUAL(Code::kReadOnly, Set(*store, "key", "value").code());
-  CheckOk(store->Compact());
+  CheckOk(Compact());
   Put("key", "value");
   CheckContentsNowAndAfterARestart();
 }
@@ -323,10 +363,10 @@ TEST(Compaction, BitRotInATombstoneStopsIt) {
 TEST(Compaction, OnceCancelledItIsRefused) {
   for (const bool filled : {false, true}) {
     if (filled) Fill();
-    const std::set<std::string> files = testing::FilesIn(scratch.path());
+    const std::set<std::string> files = testing::LogFilesIn(scratch.path());
     store->CancelCompaction();
-    CHECK_EQUAL(Code::kCancelled, store->Compact().code());
-    CHECK_TRUE(testing::FilesIn(scratch.path()) == files);
+    CHECK_EQUAL(Code::kCancelled, Compact().code());
+    CHECK_TRUE(testing::LogFilesIn(scratch.path()) == files);
     CheckContentsNowAndAfterARestart();
   }
 }
@@ -334,56 +374,127 @@ TEST(Compaction, OnceCancelledItIsRefused) {
 // ---- beside clients
 
 TEST(Compaction, WaitsForAValueInUseAndOnlyOneRunsAtATime) {
-  Put("key", "value");
-  auto found = std::make_unique<keystone::FoundValue>();
-  CheckOk(store->Get("key", found.get()));
-  Status status;
-  std::thread compaction([&] { status = store->Compact(); });
-  while (!store->Stats().compaction_running) std::this_thread::yield();
-  const Status second = store->Compact();
-  const bool same = found->value() == "value";
-  found.reset();
-  compaction.join();
-  CHECK_EQUAL(Code::kBusy, second.code());
-  CheckSays("compaction already running", second);
-  CHECK_TRUE(same);
-  CheckOk(status);
-  LONGS_EQUAL(1, store->Stats().compactions);
+  for (const CompactionMode each : kBothModes) {
+    mode = each;
+    Put("key", "value");
+    const uint64_t before = store->Stats().compactions;
+    auto found = std::make_unique<keystone::FoundValue>();
+    CheckOk(store->Get("key", found.get()));
+    Status status;
+    std::thread compaction([&] { status = Compact(); });
+    while (!store->Stats().compaction_running) std::this_thread::yield();
+    const Status second = Compact();
+    const bool same = found->value() == "value";
+    found.reset();
+    compaction.join();
+    CHECK_EQUAL(Code::kBusy, second.code());
+    CheckSays("compaction already running", second);
+    CHECK_TRUE(same);
+    CheckOk(status);
+    LONGS_EQUAL(before + 1, store->Stats().compactions);
+  }
 }
 
+// Segments are small, so they are sealed all the time, too.
 TEST(Compaction, ReadersAndWritersSeeNoneOfIt) {
   constexpr int kWriters = 3;
   constexpr int kCompactions = 20;
-  std::atomic<int> errors{0};
-  std::atomic<bool> stop{false};
-  testing::RunThreads(kWriters + 1, [&](int thread) {
-    if (thread < kWriters) {
-      errors += WriteAndVerifyUntil(stop, thread);
-      return;
+  for (const CompactionMode each : kBothModes) {
+    mode = each;
+    std::atomic<int> errors{0};
+    std::atomic<bool> stop{false};
+    testing::RunThreads(kWriters + 1, [&](int thread) {
+      if (thread < kWriters) {
+        errors += WriteAndVerifyUntil(stop, thread);
+        return;
+      }
+      for (int i = 0; i < kCompactions; i++) {
+        if (!Compact().ok()) errors++;
+      }
+      stop = true;
+    });
+    LONGS_EQUAL(0, errors);
+    CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
+    CheckAllIsThereAfterARestart();
+    for (const std::string& key : testing::AllKeys(*store)) Drop(key);
+  }
+}
+
+TEST(Compaction, OnlineTheWorldTurnsOnWhileAValueIsInUse) {
+  mode = CompactionMode::kOnline;
+  Fill();
+  auto found = std::make_unique<keystone::FoundValue>();
+  CheckOk(store->Get(Key(1), found.get()));
+  Status status;
+  std::thread compaction([&] { status = Compact(); });
+  int failed = 0;
+  std::thread client([&] {  // the thread that holds a value must not call the store
+    while (!store->Stats().compaction_running) std::this_thread::yield();
+    for (int i = 0; i < 200; i++) {
+      if (!Set(*store, "new", std::to_string(i)).ok()) failed++;
+      if (testing::ValueOf(*store, "new") != std::to_string(i)) failed++;
     }
-    for (int i = 0; i < kCompactions; i++) {
-      if (!store->Compact().ok()) errors++;
-    }
-    stop = true;
+    if (!Delete(*store, Key(2)).ok()) failed++;
   });
-  LONGS_EQUAL(0, errors);
-  const size_t keys = testing::AllKeys(*store).size();
-  LONGS_EQUAL(store->Count(), keys);
-  CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
-  Open();
-  LONGS_EQUAL(keys, store->Count());
+  client.join();
+  const bool running = store->Stats().compaction_running;
+  found.reset();
+  compaction.join();
+  CheckOk(status);
+  LONGS_EQUAL(0, failed);
+  CHECK_TRUE(running);
+  expected["new"] = "199";
+  expected.erase(Key(2));
+  LONGS_EQUAL(0, store->Stats().compaction_last_pause_us);
+  CheckContentsNowAndAfterARestart();
+}
+
+TEST(Compaction, OnlineTheNewSegmentsAreInFrontOfTheActiveOne) {
+  mode = CompactionMode::kOnline;
+  Fill();
+  CheckOk(Compact());
+  Put("last", "value");
+  const std::vector<Entry> log = testing::LogOf(scratch.path());
+  LONGS_EQUAL(expected.size(), log.size());
+  STRCMP_EQUAL("last", log.back().key.c_str());
+  for (size_t i = 1; i < log.size(); i++) CHECK_TRUE(log[i - 1].sequence < log[i].sequence);
+}
+
+TEST(Compaction, OnlineOfAReadOnlyStoreStopsTheWorldAndCuresIt) {
+  mode = CompactionMode::kOnline;
+  Fill();
+  faults::FailOnce(Call::kFdatasync, EIO);
+  CHECK_EQUAL(Code::kReadOnly, store->Sync().code());
+  CheckOk(Compact());
+  CHECK_TRUE(store->Stats().compaction_last_pause_us > 0);
+  Put("key", "value");
+  CheckContentsNowAndAfterARestart();
+}
+
+TEST(Compaction, OnlineAFailedSyncAtTheSealTurnsTheStoreReadOnly) {
+  mode = CompactionMode::kOnline;
+  Fill();
+  faults::FailOnce(Call::kFdatasync, EIO, 1);  // the first is the one ahead of it
+  CHECK_EQUAL(Code::kReadOnly, Compact().code());
+  CheckContents();
+  CHECK_EQUAL(Code::kReadOnly, Set(*store, "key", "value").code());
+  CheckOk(Compact());
+  CheckContentsNowAndAfterARestart();
 }
 
 TEST(Compaction, AScanThatGoesOnAcrossItMissesNothing) {
-  Fill();
-  std::set<std::string> keys;
-  keystone::ScanResult result;
-  do {
-    CheckOk(store->Scan(result.next_cursor, 10, {}, &result));
-    keys.insert(result.keys.begin(), result.keys.end());
-    CheckOk(store->Compact());
-  } while (result.next_cursor != 0);
-  LONGS_EQUAL(expected.size(), keys.size());
+  for (const CompactionMode each : kBothModes) {
+    mode = each;
+    Fill();
+    std::set<std::string> keys;
+    keystone::ScanResult result;
+    do {
+      CheckOk(store->Scan(result.next_cursor, 10, {}, &result));
+      keys.insert(result.keys.begin(), result.keys.end());
+      CheckOk(Compact());
+    } while (result.next_cursor != 0);
+    LONGS_EQUAL(expected.size(), keys.size());
+  }
 }
 
 // ---- the copier alone
@@ -422,21 +533,47 @@ TEST_GROUP(Compactor) {
   }
 };
 
-TEST(Compactor, TellsWhereEachRecordHasMoved) {
+TEST(Compactor, PointsTheIndexAtWhatHasMoved) {
+  Put(1, "dead");
+  Put(2, "written over meanwhile");
   const keystone::Location old = Put(5, "key");
-  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled);
+  CheckOk(index->Erase("dead"));
+  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+                                keystone::Pace::kAllOfIt);
+  CheckOk(compactor.Copy(segments->All()));
+  const keystone::Location newer = Put(6, "written over meanwhile");
+  CheckOk(compactor.Finish());
+  LONGS_EQUAL(1, compactor.outputs().size());
+  LONGS_EQUAL(2, compactor.outputs()[0]->header().first_sequence);
+  CHECK_TRUE(index->Points(index->Position("key"), old));
+  compactor.Relocate();
+  const uint64_t first_size = keystone::RecordSize("written over meanwhile", "value");
+  CHECK_TRUE(index->Points(index->Position("key"), {2, keystone::kSegmentHeaderSize + first_size}));
+  CHECK_TRUE(index->Points(index->Position("written over meanwhile"), newer));
+  LONGS_EQUAL(2, index->size());
+}
+
+TEST(Compactor, PlacesGoOnInTheNextSegment) {
+  for (uint64_t i = 1; i <= 300; i++) Put(i, Key(static_cast<int>(i)));
+  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+                                keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(segments->All()));
   CheckOk(compactor.Finish());
-  LONGS_EQUAL(1, compactor.moves().size());
-  CHECK_TRUE(compactor.moves()[0].key == "key");
-  CHECK_TRUE(compactor.moves()[0].old == old);
-  CHECK_TRUE((compactor.moves()[0].now == keystone::Location{2, 64}));
-  LONGS_EQUAL(1, compactor.outputs().size());
-  LONGS_EQUAL(5, compactor.outputs()[0]->header().first_sequence);
+  CHECK_TRUE(compactor.outputs().size() > 2);
+  const auto old = segments->All();
+  segments->Swap(old, compactor.outputs());
+  compactor.Relocate();
+  segments->Forget(old);
+  for (int i = 1; i <= 300; i++) {
+    keystone::RecordView record;
+    CheckOk(index->Find(Key(i), &record));
+    LONGS_EQUAL(i, record.sequence);
+  }
 }
 
 TEST(Compactor, MakesNoSegmentOfNothing) {
-  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled);
+  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+                                keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(segments->All()));
   CHECK_TRUE(compactor.outputs().empty());
 }
@@ -444,7 +581,8 @@ TEST(Compactor, MakesNoSegmentOfNothing) {
 TEST(Compactor, WhatIsNotFinishedGoesWithIt) {
   Put(1, "key");
   {
-    keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled);
+    keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+                                  keystone::Pace::kAllOfIt);
     CheckOk(compactor.Copy(segments->All()));
     CHECK_TRUE(scratch.Has("000000000002.log.tmp"));
   }
@@ -453,7 +591,8 @@ TEST(Compactor, WhatIsNotFinishedGoesWithIt) {
 
 TEST(Compactor, StopsOnRequestInTheMiddle) {
   for (uint64_t i = 1; i <= 300; i++) Put(i, Key(static_cast<int>(i)));
-  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled);
+  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+                                keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(segments->All()));
   cancelled = true;
   CHECK_EQUAL(Code::kCancelled, compactor.Copy(segments->All()).code());

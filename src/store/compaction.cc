@@ -1,0 +1,221 @@
+#include "store/compaction.h"
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+#include <utility>
+
+#include "store/workers.h"
+
+namespace keystone {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Of one processor, when it runs beside clients.
+constexpr unsigned kOnlineSharePercent = 20;
+
+uint64_t MicrosecondsSince(Clock::time_point start) {
+  const auto spent = Clock::now() - start;
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(spent).count());
+}
+
+uint64_t SizeOf(const SegmentSet::List& segments) {
+  uint64_t bytes = 0;
+  for (const auto& segment : segments) bytes += segment->size();
+  return bytes;
+}
+
+// `segments` in `count` successive parts of about the same size; some may be empty.
+std::vector<SegmentSet::List> Divide(const SegmentSet::List& segments, size_t count) {
+  std::vector<SegmentSet::List> parts(count);
+  const uint64_t total = SizeOf(segments) + 1;
+  uint64_t before = 0;
+  for (const auto& segment : segments) {
+    parts[(before + segment->size() / 2) * count / total].push_back(segment);
+    before += segment->size();
+  }
+  return parts;
+}
+
+double Seconds(uint64_t us) { return static_cast<double>(us) / 1e6; }
+
+}  // namespace
+
+Status Compaction::Run(CompactionMode mode) {
+  if (running_.exchange(true)) return {Code::kBusy, "compaction already running"};
+  const auto start = Clock::now();
+  if (commit_->read_only()) mode = CompactionMode::kStopTheWorld;
+  log_->Write(Priority::kInfo, "%s compaction: begun, %llu bytes in %zu segments",
+              mode == CompactionMode::kOnline ? "online" : "stop-the-world",
+              static_cast<unsigned long long>(segments_->Bytes()), segments_->Count());
+  Outcome outcome;
+  Status status = RunOne(mode, &outcome);
+  Report(status, outcome, MicrosecondsSince(start));
+  running_ = false;
+  return status;
+}
+
+Status Compaction::RunOne(CompactionMode mode, Outcome* outcome) {
+  try {
+    // Most of what is not on disk yet gets there before anybody has to wait for it.
+    if (Status status = SyncUnlessReadOnly(); !status.ok()) return status;
+    if (mode == CompactionMode::kOnline) return Online(outcome);
+    const SegmentSet::List old = segments_->All();  // unmapped once the world turns again
+    const auto closed = Clock::now();
+    gate_->Close();
+    Status status;
+    try {
+      status = StopTheWorld(outcome);
+    } catch (const std::bad_alloc&) {
+      status = {Code::kSystem, "compact: out of memory"};
+    }
+    gate_->Open();
+    outcome->pause_us = MicrosecondsSince(closed);
+    return status;
+  } catch (const std::bad_alloc&) {
+    return {Code::kSystem, "compact: out of memory"};
+  }
+}
+
+// The steps of keystone-log(5), behind the closed gate.
+Status Compaction::StopTheWorld(Outcome* outcome) {
+  if (Status status = SyncUnlessReadOnly(); !status.ok()) return status;
+  const SegmentSet::List old = segments_->All();
+  const Team team = MakeTeam(WorkerCount(), Pace::kAllOfIt);
+  SegmentSet::List now;
+  if (Status status = Copy(team, old, &now); !status.ok()) return status;
+  auto active = directory_->CreateSegment(commit_->next_sequence(), segment_size_bytes_);
+  Status status = active.ok() ? active.value()->Finish() : active.status();
+  if (active.ok()) now.push_back(active.value());
+  if (status.ok()) status = Replace(old, now);
+  if (!status.ok()) {
+    if (status.code() == Code::kReadOnly) return commit_->BecomeReadOnly(status);
+    Discard(now);
+    return status;
+  }
+  if (status = Relocate(team); !status.ok()) return status;
+  commit_->Adopt(active.value());
+  Remove(old);
+  MakeHints(team);
+  outcome->reclaimed_bytes = SizeOf(old) - std::min(SizeOf(old), SizeOf(now));
+  return Status::Ok();
+}
+
+Status Compaction::Online(Outcome* outcome) {
+  if (Status status = commit_->Seal(); !status.ok()) return status;
+  SegmentSet::List old = segments_->All();
+  old.pop_back();  // every one but the last is sealed and on stable storage
+  const Team team = MakeTeam(1, kOnlineSharePercent);
+  SegmentSet::List now;
+  if (Status status = Copy(team, old, &now); !status.ok()) return status;
+  if (Status status = Replace(old, now); !status.ok()) {
+    if (status.code() == Code::kReadOnly) return commit_->BecomeReadOnly(status);
+    Discard(now);
+    return status;
+  }
+  if (Status status = Relocate(team); !status.ok()) return status;
+  gate_->Drain();  // nobody finds a place in `old` any more, but may have found one
+  Remove(old);
+  MakeHints(team);
+  outcome->reclaimed_bytes = SizeOf(old) - std::min(SizeOf(old), SizeOf(now));
+  return Status::Ok();
+}
+
+Compaction::Team Compaction::MakeTeam(size_t workers, unsigned share_percent) {
+  Team team(workers);
+  for (auto& compactor : team) {
+    compactor = std::make_unique<Compactor>(directory_, index_, segment_size_bytes_, &cancelled_,
+                                            share_percent);
+  }
+  return team;
+}
+
+// Live records to new segments, which are on stable storage under their names then.
+Status Compaction::Copy(const Team& team, const SegmentSet::List& old, SegmentSet::List* now) {
+  if (cancelled_) return {Code::kCancelled, "the store is closing"};
+  const std::vector<SegmentSet::List> parts = Divide(old, team.size());
+  const auto copy = [&](size_t, size_t i) {
+    Status status = team[i]->Copy(parts[i]);
+    return status.ok() ? team[i]->Finish() : status;
+  };
+  Status status = RunTasks(team.size(), team.size(), copy, [] {});
+  for (const auto& compactor : team) {
+    now->insert(now->end(), compactor->outputs().begin(), compactor->outputs().end());
+  }
+  if (!status.ok()) Discard(*now);
+  return status;
+}
+
+// 5. The index. Without the memory for it, some keys are still read from the old segments: these
+// stay, and nothing is written any more.
+Status Compaction::Relocate(const Team& team) {
+  const auto relocate = [&](size_t, size_t i) {
+    team[i]->Relocate();
+    return Status::Ok();
+  };
+  Status status = RunTasks(team.size(), team.size(), relocate, [] {});
+  return status.ok() ? status : commit_->BecomeReadOnly(status);
+}
+
+// 4. The MANIFEST, and what can be found: `now` where `old` was, before anything newer.
+Status Compaction::Replace(const SegmentSet::List& old, const SegmentSet::List& now) {
+  if (Status status = directory_->Sync(); !status.ok()) return status;
+  for (const auto& segment : now) {
+    if (Status status = segments_->CheckRoom(segment->number()); !status.ok()) return status;
+  }
+  Status status = directory_->CommitReplaced(SegmentSet::Numbers(old), SegmentSet::Numbers(now));
+  if (status.ok()) segments_->Swap(old, now);
+  return status;
+}
+
+void Compaction::Discard(const SegmentSet::List& unnamed) {
+  for (const auto& segment : unnamed) segment->Remove();
+}
+
+void Compaction::Remove(const SegmentSet::List& old) {
+  segments_->Forget(old);
+  for (const auto& segment : old) segment->Remove();
+  hints_->Forget(old);
+}
+
+void Compaction::MakeHints(const Team& team) {
+  for (const auto& compactor : team) {
+    for (const auto& output : compactor->outputs()) hints_->Add(output);
+  }
+}
+
+// After a failed sync there is no point in another: the copy into new files is the cure.
+Status Compaction::SyncUnlessReadOnly() {
+  return commit_->read_only() ? Status::Ok() : commit_->Sync();
+}
+
+void Compaction::Report(const Status& status, const Outcome& outcome, uint64_t total_us) {
+  last_us_ = total_us;
+  last_pause_us_ = outcome.pause_us;
+  if (status.ok()) {
+    count_++;
+    reclaimed_bytes_ += outcome.reclaimed_bytes;
+    log_->Write(Priority::kNotice,
+                "compaction: reclaimed %llu bytes, %llu keys live, took %.3f s, the world stood "
+                "still for %.3f s",
+                static_cast<unsigned long long>(outcome.reclaimed_bytes),
+                static_cast<unsigned long long>(index_->size()), Seconds(total_us),
+                Seconds(outcome.pause_us));
+  } else {
+    log_->Write(status.code() == Code::kCancelled ? Priority::kNotice : Priority::kError,
+                "compaction failed, the log is as it was: %s", status.message().c_str());
+  }
+}
+
+Compaction::Stats Compaction::GetStats() const {
+  return {.running = running_,
+          .count = count_,
+          .last_us = last_us_,
+          .last_pause_us = last_pause_us_,
+          .reclaimed_bytes = reclaimed_bytes_};
+}
+
+}  // namespace keystone

@@ -1,0 +1,105 @@
+// The compaction of a store: its steps in their order, from the seal to the removal of the old log.
+//
+// Stop-the-world: the gate is closed while everything is copied and switched. Online: the world
+// turns on. The active segment is sealed, so that all there is to copy never changes; what is
+// written meanwhile goes to newer segments, which stay behind the new ones in the MANIFEST. The
+// index is moved record by record, each only where it still points at the old place, and the old
+// segments go once nobody who might have found one is inside the gate.
+//
+// A crash before the MANIFEST is replaced leaves the old store, after it the new one.
+//
+// Thread-safe. Borrows everything for its whole life.
+#ifndef KEYSTONE_STORE_COMPACTION_H_
+#define KEYSTONE_STORE_COMPACTION_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "store/commit.h"
+#include "store/compactor.h"
+#include "store/directory.h"
+#include "store/gate.h"
+#include "store/hint_writer.h"
+#include "store/index.h"
+#include "store/segment_set.h"
+#include "store/store.h"
+
+namespace keystone {
+
+class Compaction {
+ public:
+  struct Stats {
+    bool running = false;
+    uint64_t count = 0;
+    uint64_t last_us = 0;
+    uint64_t last_pause_us = 0;    // while the gate was closed; 0 after one online
+    uint64_t reclaimed_bytes = 0;  // since the start
+  };
+
+  Compaction(uint64_t segment_size_bytes, Directory* directory, SegmentSet* segments, Index* index,
+             Commit* commit, Gate* gate, HintWriter* hints, const Log* log)
+      : segment_size_bytes_(segment_size_bytes),
+        directory_(directory),
+        segments_(segments),
+        index_(index),
+        commit_(commit),
+        gate_(gate),
+        hints_(hints),
+        log_(log) {}
+
+  // By a thread that is not inside the gate. kBusy: one is running. kCancelled: Cancel was called.
+  // The old log serves on after any error. A store that is read-only is compacted stop-the-world,
+  // whatever was asked for: that is the cure.
+  Status Run(CompactionMode mode);
+
+  // Stops a running one soon, and refuses later ones.
+  void Cancel() { cancelled_ = true; }
+
+  Stats GetStats() const;
+
+ private:
+  struct Outcome {
+    uint64_t pause_us = 0;
+    uint64_t reclaimed_bytes = 0;
+  };
+
+  // Compactors of successive parts of the old log, at work at the same time.
+  using Team = std::vector<std::unique_ptr<Compactor>>;
+
+  Status RunOne(CompactionMode mode, Outcome* outcome);
+  Status StopTheWorld(Outcome* outcome);
+  Status Online(Outcome* outcome);
+  Team MakeTeam(size_t workers, unsigned share_percent);
+  Status Copy(const Team& team, const SegmentSet::List& old, SegmentSet::List* now);
+  Status Replace(const SegmentSet::List& old, const SegmentSet::List& now);
+  void Discard(const SegmentSet::List& unnamed);
+  void Remove(const SegmentSet::List& old);
+  void MakeHints(const Team& team);
+  Status Relocate(const Team& team);
+  Status SyncUnlessReadOnly();
+  void Report(const Status& status, const Outcome& outcome, uint64_t total_us);
+
+  const uint64_t segment_size_bytes_;
+  Directory* const directory_;
+  SegmentSet* const segments_;
+  Index* const index_;
+  Commit* const commit_;
+  Gate* const gate_;
+  HintWriter* const hints_;
+  const Log* const log_;
+
+  std::atomic<bool> cancelled_{false};
+  std::atomic<bool> running_{false};
+  std::atomic<uint64_t> count_{0};
+  std::atomic<uint64_t> last_us_{0};
+  std::atomic<uint64_t> last_pause_us_{0};
+  std::atomic<uint64_t> reclaimed_bytes_{0};
+};
+
+}  // namespace keystone
+
+#endif  // KEYSTONE_STORE_COMPACTION_H_

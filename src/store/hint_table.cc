@@ -1,0 +1,106 @@
+#include "store/hint_table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "store/index.h"
+
+namespace keystone {
+
+namespace {
+
+constexpr uint64_t kWatchBytes = 256 * 1024;
+constexpr uint64_t kSampleEntries = 4096;  // tell how many there will be
+
+}  // namespace
+
+ScanEnd HintTable::Fill(uint32_t ordinal, uint64_t from, uint64_t to, uint64_t first_sequence,
+                        const Watcher& watch) {
+  const std::string_view bytes = (*segments_)[ordinal]->bytes().substr(0, to);
+  const uint64_t reserve_at = entries_ + kSampleEntries;
+  bool reserved = false;
+  uint64_t watched = from;
+  uint64_t records = 0;
+  ScanEnd scan_end =
+      ScanGroupsFrom(from, bytes, first_sequence, true, [&](std::span<const PlacedRecord> group) {
+        for (const PlacedRecord& placed : group) Add(ordinal, placed);
+        records += group.size();
+        last_offset_ = group.back().offset;
+        if (!reserved && entries_ >= reserve_at) {
+          Reserve(last_offset_ - from, bytes.size() - last_offset_);
+          reserved = true;
+        }
+        const uint64_t end = last_offset_ + group.back().record.size_bytes();
+        if (end - watched < kWatchBytes) return true;
+        return watch(end - std::exchange(watched, end), std::exchange(records, 0));
+      });
+  if (scan_end.kind != ScanEnd::Kind::kStopped && !watch(bytes.size() - watched, records)) {
+    scan_end.kind = ScanEnd::Kind::kStopped;
+  }
+  return scan_end;
+}
+
+void HintTable::Add(uint32_t ordinal, const PlacedRecord& placed) {
+  const RecordView& record = placed.record;
+  if (record.is_sync_mark()) return;
+  const uint64_t position = Index::Position(record.key, seed_);
+  shards_[position >> 32].push_back({.tag = static_cast<uint32_t>(position),
+                                     .ordinal = ordinal,
+                                     .offset = placed.offset,
+                                     .size_bytes = static_cast<uint32_t>(record.size_bytes()),
+                                     .key_size = static_cast<uint16_t>(record.key.size()),
+                                     .tombstone = record.tombstone,
+                                     .has_attributes = (record.flags & kHasAttributes) != 0});
+  entries_++;
+}
+
+// Room for all that is to come, if it is like what was read: growth would copy, and leave holes.
+void HintTable::Reserve(uint64_t bytes_read, uint64_t bytes_to_read) {
+  const double more = static_cast<double>(kSampleEntries) / kHintShards *
+                      static_cast<double>(bytes_to_read) / static_cast<double>(bytes_read);
+  const auto room = static_cast<size_t>(more + 4 * std::sqrt(more));
+  for (auto& shard : shards_) shard.reserve(shard.size() + room);
+}
+
+HintedKey HintTable::WithKey(const HintEntry& entry) const {
+  const size_t key_at = kRecordHeaderSize + (entry.has_attributes ? kAttributesSize : 0);
+  return {entry, (*segments_)[entry.ordinal]->bytes().data() + entry.offset + key_at};
+}
+
+void HintTable::Sort(size_t shard) {
+  std::vector<HintEntry>& entries = shards_[shard];
+  std::sort(entries.begin(), entries.end());
+  auto out = entries.begin();
+  std::vector<HintedKey> run;
+  for (auto it = entries.begin(); it != entries.end();) {
+    auto end = it + 1;
+    while (end != entries.end() && end->tag == it->tag) ++end;
+    if (end - it == 1) {
+      *out++ = *it++;
+      continue;
+    }
+    run.clear();
+    for (; it != end; ++it) run.push_back(WithKey(*it));
+    const size_t count = DropOverwritten(run.data(), run.size());
+    for (size_t i = 0; i < count; i++) *out++ = run[i].entry;
+  }
+  entries.erase(out, entries.end());
+}
+
+void HintTable::Collect(size_t shard, std::vector<HintedKey>* keys) const {
+  for (const HintEntry& entry : shards_[shard]) keys->push_back(WithKey(entry));
+}
+
+size_t DropOverwritten(HintedKey* run, size_t count) {
+  size_t kept = 0;  // one place for each key, in the order of their first operations
+  for (size_t i = 0; i < count; i++) {
+    const auto same_key = [&](const HintedKey& other) { return other.key() == run[i].key(); };
+    HintedKey* place = std::find_if(run, run + kept, same_key);
+    *place = run[i];
+    if (place == run + kept) kept++;
+  }
+  return kept;
+}
+
+}  // namespace keystone

@@ -1,0 +1,72 @@
+// From segments to the index: from a segment's hint where it has a good one, from a scan where it
+// has none or has grown since.
+//
+// Reads only. Segments are scanned, and shards of the index loaded, by several threads; what comes
+// out, errors included, does not depend on timing. A hint that turns out to be bad is dropped with
+// a warning, and its segment scanned.
+//
+// Used once, by the thread that opens the store.
+#ifndef KEYSTONE_STORE_REPLAY_H_
+#define KEYSTONE_STORE_REPLAY_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "store/hint_loader.h"
+#include "store/index.h"
+#include "store/recovery_meter.h"
+#include "store/scanner.h"
+#include "store/segment_set.h"
+
+namespace keystone {
+
+class Replay {
+ public:
+  // `segments` are those of the MANIFEST, in its order, the active one last. Borrows everything.
+  Replay(const std::string& directory, const SegmentSet::List* segments, uint64_t seed,
+         const Log* log, RecoveryMeter* meter);
+
+  // kCorrupt: damage that no crash explains. kCancelled: the meter's callback said so.
+  Status Run(Index* index);
+
+  // How the active segment ends.
+  const ScanEnd& active_end() const { return ends_.back(); }
+  // Segments whose hints can't be used.
+  SegmentSet::List WithBadHint() const;
+  // Sealed segments without a good hint of all that they hold.
+  SegmentSet::List WithoutHint() const;
+
+  uint64_t records() const;
+  uint64_t next_sequence() const;
+  size_t hints_used() const;
+
+ private:
+  void OpenHints();
+  Status ScanAll(const std::vector<size_t>& ordinals);
+  Status Scan(size_t ordinal);
+  Status LoadAll(Index* index);
+  Status LoadShards(std::span<const size_t> shards, Index* index, std::vector<Status>* errors,
+                    std::vector<size_t>* bad);
+  void DropHint(size_t ordinal, const Status& why);
+  Status Judge() const;
+  Status Refuse(const Segment& segment, const ScanEnd& end) const;
+
+  const std::string& directory_;
+  const SegmentSet::List& segments_;
+  const uint64_t seed_;
+  const Log* const log_;
+  RecoveryMeter* const meter_;
+
+  // By ordinal.
+  Hints hints_;
+  std::vector<bool> bad_;  // had a hint that can't be used
+  std::vector<ScanEnd> ends_;
+};
+
+}  // namespace keystone
+
+#endif  // KEYSTONE_STORE_REPLAY_H_
