@@ -3,6 +3,7 @@
 #include <config.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <ctime>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -324,6 +326,39 @@ class ThreadAttributes {
 
 }  // namespace
 
+// A thread that waits for a client. Who takes it from spare_ wakes it, once: without a mutex, which
+// the one would wait for that the other still holds.
+class ConnectionThreads::Spare {
+ public:
+  Spare() { ::sem_init(&woken_, 0, 0); }
+  Spare(const Spare&) = delete;
+  Spare& operator=(const Spare&) = delete;
+  ~Spare() { ::sem_destroy(&woken_); }
+
+  void Wake(Registry::Membership membership) {
+    membership_ = std::move(membership);
+    ::sem_post(&woken_);
+  }
+  void Wait() {
+    while (::sem_wait(&woken_) != 0) continue;
+  }
+  bool WaitFor(std::chrono::seconds time) {
+    timespec until{};
+    ::clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += time.count();
+    int result;
+    do {
+      result = ::sem_timedwait(&woken_, &until);
+    } while (result != 0 && errno == EINTR);
+    return result == 0;
+  }
+  Registry::Membership Take() { return std::move(membership_); }
+
+ private:
+  sem_t woken_{};
+  Registry::Membership membership_;
+};
+
 struct ConnectionThreads::Start {
   ConnectionThreads* threads;
   Registry::Membership membership;
@@ -336,25 +371,31 @@ ConnectionThreads::ConnectionThreads(const ConnectionContext& context) : context
 ConnectionThreads::~ConnectionThreads() {
   std::unique_lock lock(mutex_);
   stopping_ = true;
-  for (Spare* spare : spare_) spare->changed.notify_one();
+  for (Spare* spare : spare_) spare->Wake({});
+  spare_.clear();
   ended_.wait(lock, [this] { return running_ == 0; });
 }
 
 Status ConnectionThreads::Serve(Registry::Membership* membership) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!spare_.empty()) {
-      Spare* const spare = spare_.back();  // its memory is the warmest
-      spare_.pop_back();
-      spare->membership = std::move(*membership);
-      spare->changed.notify_one();
-      return Status::Ok();
-    }
-    running_++;
+  if (Spare* const spare = TakeSpare(); spare != nullptr) {
+    spare->Wake(std::move(*membership));
+    return Status::Ok();
   }
   Status status = StartThread(membership);
   if (!status.ok()) Ended();
   return status;
+}
+
+// Where there is none, one more thread is going to run.
+ConnectionThreads::Spare* ConnectionThreads::TakeSpare() {
+  const std::lock_guard lock(mutex_);
+  if (spare_.empty()) {
+    running_++;
+    return nullptr;
+  }
+  Spare* const spare = spare_.back();  // its memory is the warmest
+  spare_.pop_back();
+  return spare;
 }
 
 Status ConnectionThreads::StartThread(Registry::Membership* membership) {
@@ -393,15 +434,20 @@ void ConnectionThreads::Run(Registry::Membership membership) {
 
 // The next client, or none where enough threads wait for one or it takes too long.
 Registry::Membership ConnectionThreads::Next() {
-  std::unique_lock lock(mutex_);
-  if (spare_.size() == kMostSpare) return {};
   Spare self;
-  spare_.push_back(&self);
-  const auto something = [&] { return stopping_ || self.membership.valid(); };
-  if (!self.changed.wait_for(lock, kSpareTime, something) || !self.membership.valid()) {
-    std::erase(spare_, &self);
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_ || spare_.size() == kMostSpare) return {};
+    spare_.push_back(&self);
   }
-  return std::move(self.membership);
+  if (!self.WaitFor(kSpareTime)) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (std::erase(spare_, &self) > 0) return {};
+    }
+    self.Wait();  // taken just now
+  }
+  return self.Take();
 }
 
 void ConnectionThreads::Ended() {

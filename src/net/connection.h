@@ -57,14 +57,11 @@ class ConnectionThreads {
   Status Serve(Registry::Membership* membership);
 
  private:
-  // Of a thread that has no client.
-  struct Spare {
-    Registry::Membership membership;  // guarded by mutex_; valid: the next one
-    std::condition_variable changed;
-  };
+  class Spare;
   struct Start;
 
   static void* Main(void* start);
+  Spare* TakeSpare();
   Status StartThread(Registry::Membership* membership);
   void Run(Registry::Membership membership);
   Registry::Membership Next();

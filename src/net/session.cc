@@ -34,14 +34,12 @@ size_t Session::Consume(std::string_view input, Batch* batch, std::string* repli
       used += taken;
       break;
     }
-    if (replies->size() >= kReplyFlushSize || batch->operations().size() >= kMaxBatchOperations) {
-      has_more_ = true;
-    } else if (too_long ? RefuseTooLong(*batch, replies) : HandleLine(line, batch, replies)) {
-      used += taken;
-      has_more_ = is_slow();
-    } else {
-      has_more_ = true;
-    }
+    const bool enough =
+        replies->size() >= kReplyFlushSize || batch->operations().size() >= kMaxBatchOperations;
+    const bool handled =
+        !enough && (too_long ? RefuseTooLong(*batch, replies) : HandleLine(line, batch, replies));
+    if (handled) used += taken;
+    has_more_ = !handled || is_slow();
   }
   fetched_ -= std::min(fetched_, used);
   if (batch->empty()) decoded_.clear();
