@@ -511,7 +511,10 @@ TEST_GROUP(Compactor) {
     CheckOk(opened.status());
     directory = std::move(opened.value());
     CheckOk(directory->StartNew());
-    auto segment = directory->CreateSegment(1, 1u << 20);
+    AddSegment(1);
+  }
+  void AddSegment(uint64_t first_sequence) {
+    auto segment = directory->CreateSegment(first_sequence, 1u << 20);
     CheckOk(segment.status());
     CheckOk(segment.value()->Finish());
     segments->Add(segment.value());
@@ -541,6 +544,7 @@ TEST(Compactor, PointsTheIndexAtWhatHasMoved) {
   keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
                                 keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(segments->All()));
+  AddSegment(6);
   const keystone::Location newer = Put(6, "written over meanwhile");
   CheckOk(compactor.Finish());
   LONGS_EQUAL(1, compactor.outputs().size());
