@@ -101,6 +101,13 @@ Status SyncDirectory(const std::string& path) {
   return SyncFile(fd.value().get(), path);
 }
 
+void StartWriteback(int fd, uint64_t offset, uint64_t size_bytes) {
+#ifdef SYNC_FILE_RANGE_WRITE
+  (void)::sync_file_range(fd, static_cast<off64_t>(offset), static_cast<off64_t>(size_bytes),
+                          SYNC_FILE_RANGE_WRITE);
+#endif
+}
+
 Status Truncate(int fd, uint64_t size_bytes, std::string_view path) {
   if (Uninterrupted([&] { return ::ftruncate(fd, static_cast<off_t>(size_bytes)); }) < 0) {
     return Status::FromErrno("truncate", path, errno);

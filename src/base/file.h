@@ -35,6 +35,10 @@ Status SyncData(int fd, std::string_view path);  // fdatasync
 Status SyncFile(int fd, std::string_view path);  // fsync
 Status SyncDirectory(const std::string& path);
 
+// Has the kernel begin to write what was written there, where it can be asked to; waits for
+// nothing.
+void StartWriteback(int fd, uint64_t offset, uint64_t size_bytes);
+
 Status Truncate(int fd, uint64_t size_bytes, std::string_view path);
 Status Rename(const std::string& from, const std::string& to);
 Status RemoveFile(const std::string& path);  // an absent file is an error

@@ -28,13 +28,31 @@ uint64_t SizeOf(const SegmentSet::List& segments) {
   return bytes;
 }
 
+// The end of the first group that ends at `offset` or behind it, or where the good records end.
+uint64_t GroupEndBehind(const Segment& segment, uint64_t offset) {
+  uint64_t end = kSegmentHeaderSize;
+  ScanGroups(segment.bytes(), segment.header().first_sequence, false,
+             [&](std::span<const PlacedRecord> group) {
+               end = group.back().offset + group.back().record.size_bytes();
+               return end < offset;
+             });
+  return end;
+}
+
 // `segments` in `count` successive parts of about the same size; some may be empty.
-std::vector<SegmentSet::List> Divide(const SegmentSet::List& segments, size_t count) {
-  std::vector<SegmentSet::List> parts(count);
-  const uint64_t total = SizeOf(segments) + 1;
-  uint64_t before = 0;
+std::vector<std::vector<SegmentPart>> Divide(const SegmentSet::List& segments, size_t count) {
+  std::vector<std::vector<SegmentPart>> parts(count);
+  const uint64_t share = SizeOf(segments) / count + 1;
+  uint64_t before = 0;  // bytes of the segments before the one at hand
+  size_t part = 0;
   for (const auto& segment : segments) {
-    parts[(before + segment->size() / 2) * count / total].push_back(segment);
+    uint64_t begin = kSegmentHeaderSize;
+    while (part + 1 < count && before + segment->size() > (part + 1) * share) {
+      const uint64_t end = GroupEndBehind(*segment, (part + 1) * share - before);
+      parts[part++].push_back({segment, begin, end});
+      begin = end;
+    }
+    parts[part].push_back({segment, begin, segment->size()});
     before += segment->size();
   }
   return parts;
@@ -52,7 +70,9 @@ Status Compaction::Run(CompactionMode mode) {
               mode == CompactionMode::kOnline ? "online" : "stop-the-world",
               static_cast<unsigned long long>(segments_->Bytes()), segments_->Count());
   Outcome outcome;
+  hints_->Hold();
   Status status = RunOne(mode, &outcome);
+  hints_->Release();
   Report(status, outcome, MicrosecondsSince(start));
   running_ = false;
   return status;
@@ -136,7 +156,7 @@ Compaction::Team Compaction::MakeTeam(size_t workers, unsigned share_percent) {
 // Live records to new segments, which are on stable storage under their names then.
 Status Compaction::Copy(const Team& team, const SegmentSet::List& old, SegmentSet::List* now) {
   if (cancelled_) return {Code::kCancelled, "the store is closing"};
-  const std::vector<SegmentSet::List> parts = Divide(old, team.size());
+  const auto parts = Divide(old, team.size());
   const auto copy = [&](size_t, size_t i) {
     Status status = team[i]->Copy(parts[i]);
     return status.ok() ? team[i]->Finish() : status;

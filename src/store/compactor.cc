@@ -9,6 +9,7 @@ namespace keystone {
 namespace {
 
 constexpr uint64_t kFlushBytes = uint64_t{1} << 20;
+constexpr uint64_t kWritebackBytes = uint64_t{8} << 20;
 constexpr size_t kFlushPieces = 1024;  // what one write takes
 constexpr size_t kWindowRecords = size_t{1} << 19;
 constexpr size_t kQuestionsAhead = 8;
@@ -33,15 +34,16 @@ Compactor::Compactor(Directory* directory, Index* index, uint64_t segment_size_b
       segment_size_bytes_(segment_size_bytes),
       pace_(cancelled, share_percent) {}
 
-Status Compactor::Copy(const SegmentSet::List& sources) {
-  sources_ = sources;
-  for (const auto& source : sources_) {
-    if (Status status = CopySegment(*source); !status.ok()) return status;
+Status Compactor::Copy(std::vector<SegmentPart> sources) {
+  sources_ = std::move(sources);
+  for (const SegmentPart& source : sources_) {
+    if (Status status = CopyPart(source); !status.ok()) return status;
   }
   return Status::Ok();
 }
 
-Status Compactor::CopySegment(const Segment& source) {
+Status Compactor::CopyPart(const SegmentPart& part) {
+  const Segment& source = *part.segment;
   Status status;
   const auto visit = [&](std::span<const PlacedRecord> group) {
     for (const PlacedRecord& placed : group) See(placed);
@@ -49,7 +51,8 @@ Status Compactor::CopySegment(const Segment& source) {
     if (status.ok() && window_.size() >= kWindowRecords) status = CopyWindow(source);
     return status.ok();
   };
-  const ScanEnd end = ScanGroups(source.bytes(), source.header().first_sequence, true, visit);
+  const ScanEnd end = ScanGroupsFrom(part.begin, source.bytes().substr(0, part.end),
+                                     source.header().first_sequence, true, visit);
   if (status.ok()) status = CopyWindow(source);
   if (!status.ok()) return status;
   if (end.kind == ScanEnd::Kind::kDamage) {
@@ -151,6 +154,7 @@ Status Compactor::MakeRoom(uint64_t size_bytes, uint64_t first_sequence) {
       first_sequence, std::max(segment_size_bytes_, kSegmentHeaderSize + size_bytes));
   if (!output.ok()) return output.status();
   outputs_.push_back(std::move(output.value()));
+  writeback_offset_ = 0;
   return Status::Ok();
 }
 
@@ -172,6 +176,11 @@ Status Compactor::Flush() {
   pieces_.clear();
   rewritten_.clear();
   pending_bytes_ = 0;
+  // So that the disk works meanwhile, and the sync has less to wait for.
+  const Segment& output = *outputs_.back();
+  if (status.ok() && output.size() - writeback_offset_ >= kWritebackBytes) {
+    output.StartWriteback(std::exchange(writeback_offset_, output.size()));
+  }
   return status;
 }
 
@@ -184,11 +193,12 @@ Status Compactor::Finish() {
 }
 
 void Compactor::Relocate() {
-  for (const auto& source : sources_) RelocateSegment(*source);
+  for (const SegmentPart& source : sources_) RelocatePart(source);
 }
 
 // The outputs hold what was copied in the order of the sources, without a gap.
-void Compactor::RelocateSegment(const Segment& source) {
+void Compactor::RelocatePart(const SegmentPart& part) {
+  const Segment& source = *part.segment;
   const auto visit = [&](std::span<const PlacedRecord> group) {
     for (const PlacedRecord& placed : group) {
       if (!copied_[records_walked_++]) continue;
@@ -202,7 +212,8 @@ void Compactor::RelocateSegment(const Segment& source) {
     if (moves_count_ >= kWindowRecords) RelocateWindow(source);
     return true;
   };
-  ScanGroups(source.bytes(), source.header().first_sequence, false, visit);
+  ScanGroupsFrom(part.begin, source.bytes().substr(0, part.end), source.header().first_sequence,
+                 false, visit);
   RelocateWindow(source);
 }
 

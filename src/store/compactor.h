@@ -60,6 +60,13 @@ class Pace {
   Clock::time_point worked_since_ = Clock::now();
 };
 
+// A segment from the end of one group to the end of another.
+struct SegmentPart {
+  std::shared_ptr<Segment> segment;
+  uint64_t begin = kSegmentHeaderSize;
+  uint64_t end = 0;
+};
+
 class Compactor {
  public:
   // Borrows everything.
@@ -68,7 +75,7 @@ class Compactor {
 
   // kCorrupt where a record's CRC does not match: damage is never copied. kCancelled, kNoSpace, kIo
   // as it comes.
-  Status Copy(const SegmentSet::List& sources);
+  Status Copy(std::vector<SegmentPart> sources);
 
   // Syncs the new segments and gives them their names.
   Status Finish();
@@ -100,7 +107,7 @@ class Compactor {
     uint64_t new_offset = 0;
   };
 
-  Status CopySegment(const Segment& source);
+  Status CopyPart(const SegmentPart& source);
   void See(const PlacedRecord& placed);
   Status CopyWindow(const Segment& source);
   void AskIndex(const Segment& source);
@@ -112,7 +119,7 @@ class Compactor {
   Status Flush();
   uint64_t end_offset() const { return outputs_.back()->size() + pending_bytes_; }
 
-  void RelocateSegment(const Segment& source);
+  void RelocatePart(const SegmentPart& source);
   void RelocateWindow(const Segment& source);
   Location NextPlace(uint64_t size_bytes);
 
@@ -121,12 +128,13 @@ class Compactor {
   const uint64_t segment_size_bytes_;
   Pace pace_;
 
-  SegmentSet::List sources_;
+  std::vector<SegmentPart> sources_;
   SegmentSet::List outputs_;
   std::vector<bool> copied_;      // of each record of the sources
   std::vector<iovec> pieces_;     // not yet written to the last output
   std::deque<Header> rewritten_;  // headers that pieces_ point at
   uint64_t pending_bytes_ = 0;
+  uint64_t writeback_offset_ = 0;  // of the last output: the kernel writes what is before
 
   std::vector<Seen> window_;  // whole groups
   std::vector<bool> live_;    // of each record of the window

@@ -85,6 +85,21 @@ void HintWriter::Forget(const SegmentSet::List& segments) {
   }
 }
 
+void HintWriter::Hold() {
+  const std::lock_guard lock(mutex_);
+  held_ = true;
+  if (current_ == nullptr || forgotten_) return;
+  queue_.push_front(current_);
+  forgotten_ = true;
+  wake_.notify_one();
+}
+
+void HintWriter::Release() {
+  const std::lock_guard lock(mutex_);
+  held_ = false;
+  wake_.notify_one();
+}
+
 void HintWriter::Finish(std::shared_ptr<Segment> active) {
   {
     const std::lock_guard lock(mutex_);
@@ -126,7 +141,7 @@ std::shared_ptr<Segment> HintWriter::Take() {
   std::unique_lock lock(mutex_);
   current_.reset();
   forgotten_ = false;
-  wake_.wait(lock, [this] { return stops_ || finishes_ || !queue_.empty(); });
+  wake_.wait(lock, [this] { return stops_ || finishes_ || (!held_ && !queue_.empty()); });
   if (stops_ || queue_.empty() || (finishes_ && Clock::now() > last_begin_)) return nullptr;
   current_ = std::move(queue_.front());
   queue_.pop_front();

@@ -3,7 +3,8 @@
 // Beside clients it works a quarter of the time. A hint is NAME.hint.tmp until it is whole and
 // synced. A failure is a line in the log and a hint less: the next start reads the segment instead.
 //
-// Threads: Add and Forget from any; the rest from the owner. Add and Forget never wait for a hint.
+// Threads: Add, Forget, Hold and Release from any; the rest from the owner. None of the four waits
+// for a hint.
 #ifndef KEYSTONE_STORE_HINT_WRITER_H_
 #define KEYSTONE_STORE_HINT_WRITER_H_
 
@@ -40,6 +41,11 @@ class HintWriter {
   // These segments are gone: takes away their hints, also those in the making.
   void Forget(const SegmentSet::List& segments);
 
+  // Between the two nothing is written, and what was begun is begun again: a compaction that runs
+  // may make it worthless.
+  void Hold();
+  void Release();
+
   // Writes the hint of `active` (null: of none), on stable storage as well, and then those that are
   // queued, at full speed. Begins none later than two seconds from now: the next start makes up
   // for what is left.
@@ -66,7 +72,8 @@ class HintWriter {
   std::condition_variable wake_;
   std::deque<std::shared_ptr<Segment>> queue_;  // guarded by mutex_
   std::shared_ptr<Segment> current_;            // guarded by mutex_; null: none is being written
-  bool forgotten_ = false;                      // guarded by mutex_; the current one
+  bool forgotten_ = false;                      // guarded by mutex_; the current one is given up
+  bool held_ = false;                           // guarded by mutex_
   bool stops_ = false;                          // guarded by mutex_
   bool finishes_ = false;                       // guarded by mutex_
   Clock::time_point last_begin_;                // guarded by mutex_; where it finishes

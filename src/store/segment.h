@@ -26,6 +26,7 @@
 #include <string_view>
 
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/mapping.h"
 #include "base/status.h"
 #include "store/manifest.h"
@@ -78,6 +79,11 @@ class Segment {
 
   // Cuts off the zeros behind the last record. A sealed segment has none.
   Status CutReserve();
+
+  // Has the kernel begin to write the bytes from `offset` on.
+  void StartWriteback(uint64_t offset) const {
+    keystone::StartWriteback(writer_->get(), offset, size() - offset);
+  }
 
   // Cuts the file to `size_bytes`, a border between groups. Recovery, or a failed sync.
   Status CutTo(uint64_t size_bytes);
