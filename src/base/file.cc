@@ -44,12 +44,22 @@ Result<Fd> OpenFile(const std::string& path, int flags, mode_t mode) {
   return Fd(fd);
 }
 
+namespace {
+
+// pwrite where that does: to import a vector costs the kernel a tenth of a short write's time.
+ssize_t WriteSome(int fd, std::span<const iovec> pieces, off_t offset) {
+  if (pieces.size() == 1) return ::pwrite(fd, pieces[0].iov_base, pieces[0].iov_len, offset);
+  const int count = static_cast<int>(std::min<size_t>(pieces.size(), IOV_MAX));
+  return ::pwritev(fd, pieces.data(), count, offset);
+}
+
+}  // namespace
+
 Status WriteAt(int fd, std::span<iovec> pieces, uint64_t offset, std::string_view path) {
   pieces = Advance(pieces, 0);
   while (!pieces.empty()) {
-    const int count = static_cast<int>(std::min<size_t>(pieces.size(), IOV_MAX));
-    const ssize_t n = Uninterrupted(
-        [&] { return ::pwritev(fd, pieces.data(), count, static_cast<off_t>(offset)); });
+    const ssize_t n =
+        Uninterrupted([&] { return WriteSome(fd, pieces, static_cast<off_t>(offset)); });
     if (n < 0) return Status::FromErrno("write", path, errno);
     if (n == 0) return Status::FromErrno("write", path, EIO);
     offset += static_cast<uint64_t>(n);
@@ -95,11 +105,7 @@ Status SyncFile(int fd, std::string_view path) {
   return Status::Ok();
 }
 
-Status SyncDirectory(const std::string& path) {
-  auto fd = OpenFile(path, O_RDONLY | O_DIRECTORY);
-  if (!fd.ok()) return fd.status();
-  return SyncFile(fd.value().get(), path);
-}
+Result<Fd> OpenDirectory(const std::string& path) { return OpenFile(path, O_RDONLY | O_DIRECTORY); }
 
 void StartWriteback(int fd, uint64_t offset, uint64_t size_bytes) {
 #ifdef SYNC_FILE_RANGE_WRITE
@@ -151,6 +157,9 @@ Result<std::string> ReadSmallFile(const std::string& path, uint64_t limit_bytes)
 Status ReplaceFile(const std::string& directory, const std::string& name, std::string_view content,
                    bool* renamed) {
   *renamed = false;
+  // Opened first: to be out of descriptors between the rename and the sync would leave doubt.
+  auto parent = OpenDirectory(directory);
+  if (!parent.ok()) return parent.status();
   const std::string path = directory + "/" + name;
   const std::string temporary = path + ".tmp";
   auto fd = OpenFile(temporary, O_WRONLY | O_CREAT | O_TRUNC);
@@ -163,7 +172,7 @@ Status ReplaceFile(const std::string& directory, const std::string& name, std::s
     return status;
   }
   *renamed = true;
-  return SyncDirectory(directory);
+  return SyncFile(parent.value().get(), directory);
 }
 
 Result<std::vector<std::string>> ListDirectory(const std::string& path) {

@@ -31,9 +31,9 @@ Status WriteAll(int fd, std::string_view bytes, std::string_view path);
 // Reads `size_bytes` from `offset` on; a file that ends before is an error (kCorrupt).
 Status ReadAt(int fd, char* buffer, size_t size_bytes, uint64_t offset, std::string_view path);
 
-Status SyncData(int fd, std::string_view path);  // fdatasync
-Status SyncFile(int fd, std::string_view path);  // fsync
-Status SyncDirectory(const std::string& path);
+Status SyncData(int fd, std::string_view path);     // fdatasync
+Status SyncFile(int fd, std::string_view path);     // fsync
+Result<Fd> OpenDirectory(const std::string& path);  // for SyncFile
 
 // Has the kernel begin to write what was written there, where it can be asked to; waits for
 // nothing.

@@ -18,6 +18,17 @@ constexpr uint64_t kRoundLimit = uint64_t{4} << 20;
 // A leader's own client waits for them all.
 constexpr int kRoundsALeader = 16;
 
+// A map that was big once takes as long to clear for ever, even when it is empty.
+template <class Map>
+void Empty(Map* map) {
+  constexpr size_t kKeptBuckets = 1024;
+  if (map->bucket_count() > kKeptBuckets) {
+    *map = Map();
+  } else if (!map->empty()) {
+    map->clear();
+  }
+}
+
 bool HasDelete(const Batch* batch) {
   return std::any_of(batch->operations().begin(), batch->operations().end(),
                      [](const Operation& o) { return o.kind == Operation::Kind::kDelete; });
@@ -62,8 +73,10 @@ void Commit::Submit(std::span<Batch* const> batches) {
 // beside other leaders' work.
 BatchSize Commit::Ready(Batch* batch) {
   if (!batch->status().ok()) return {};
+  for (const Operation& operation : batch->operations()) index_->PrefetchSlot(operation.key);
+  const BatchSize size = Prepare(batch);
   for (const Operation& operation : batch->operations()) index_->PrefetchRecord(operation.key);
-  return Prepare(batch);
+  return size;
 }
 
 void Commit::SubmitTogether(std::span<Batch* const> batches, const BatchSize& size) {
@@ -192,7 +205,7 @@ Status Commit::CommitRound(Waiter* round, uint64_t* synced_offset) {
     return WriteRound(round, synced_offset);
   } catch (const std::bad_alloc&) {
     // The log may have what the index has not.
-    return BecomeReadOnly({Code::kSystem, "commit: out of memory"});
+    return BecomeReadOnlyForGood({Code::kSystem, "commit: out of memory"});
   }
 }
 
@@ -221,7 +234,7 @@ Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
   round_.Start(next_sequence_, start, size.copied_bytes + kSyncMarkSize);
   const bool marks = NeedsMark(*synced_offset);
   if (marks) round_.AddSyncMark(*synced_offset);
-  decided_.clear();
+  Empty(&decided_);
   for (Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
     for (Batch* batch : waiter->batches) {
       if (batch->status().ok()) batch->set_status(Decide(batch));
@@ -307,7 +320,7 @@ void Commit::Adopt(std::shared_ptr<Segment> active) {
 // Sets took_effect: a set always does, a delete where its key exists at this place of the log. A
 // batch that can't be decided is left out of the round.
 Status Commit::Decide(Batch* batch) {
-  decided_by_batch_.clear();
+  Empty(&decided_by_batch_);
   for (Operation& operation : batch->operations()) {
     operation.took_effect = true;
     const bool is_set = operation.kind == Operation::Kind::kSet;
@@ -417,6 +430,21 @@ Status Commit::BecomeReadOnly(const Status& why) {
                 why.message().c_str());
   }
   return ReadOnlyError();
+}
+
+Status Commit::BecomeReadOnlyForGood(const Status& why) {
+  {
+    const std::lock_guard lock(mutex_);
+    incurable_ = true;
+  }
+  return BecomeReadOnly(why);
+}
+
+Status Commit::CheckCurable() const {
+  const std::lock_guard lock(mutex_);
+  if (!incurable_) return Status::Ok();
+  return {Code::kReadOnly,
+          "the store is read-only (" + read_only_reason_ + "): restart the daemon"};
 }
 
 Status Commit::ReadOnlyError() const {

@@ -11,7 +11,8 @@
 // last mark says.
 //
 // Threads: Submit, Sync and Stats from any thread that has passed the gate; SyncDirty from the
-// syncer; the rest from the owner while nobody else is inside (start, compaction, close).
+// store's own; Seal, Sync and what tells or sets the read-only state from a compaction; the rest
+// from the owner while nobody else is inside (start, compaction, close).
 #ifndef KEYSTONE_STORE_COMMIT_H_
 #define KEYSTONE_STORE_COMMIT_H_
 
@@ -73,6 +74,10 @@ class Commit {
 
   // Refuses writes from now on, because what is on disk is not certain; returns the error for them.
   Status BecomeReadOnly(const Status& why);
+
+  // The same, and no compaction may cure it: the index does not say what the log does.
+  Status BecomeReadOnlyForGood(const Status& why);
+  Status CheckCurable() const;
 
   uint64_t next_sequence() const { return next_sequence_; }
   bool read_only() const;
@@ -137,6 +142,7 @@ class Commit {
   uint64_t appended_offset_ = 0;     // guarded by mutex_; of the active segment
   uint64_t synced_offset_ = 0;       // guarded by mutex_; what is surely on stable storage
   std::string read_only_reason_;     // guarded by mutex_; empty: writes are taken
+  bool incurable_ = false;           // guarded by mutex_; but by a restart
   std::shared_ptr<Segment> active_;  // guarded by mutex_; changed by the leader only
 
   // The leader's own.

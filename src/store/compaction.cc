@@ -65,6 +65,10 @@ double Seconds(uint64_t us) { return static_cast<double>(us) / 1e6; }
 Status Compaction::Run(CompactionMode mode) {
   if (running_.exchange(true)) return {Code::kBusy, "compaction already running"};
   const auto start = Clock::now();
+  if (Status status = commit_->CheckCurable(); !status.ok()) {
+    running_ = false;
+    return status;
+  }
   if (commit_->read_only()) mode = CompactionMode::kStopTheWorld;
   log_->Write(Priority::kInfo, "%s compaction: begun, %llu bytes in %zu segments",
               mode == CompactionMode::kOnline ? "online" : "stop-the-world",
@@ -103,8 +107,8 @@ Status Compaction::RunOne(CompactionMode mode, Outcome* outcome) {
 // The steps of keystone-log(5), behind the closed gate.
 Status Compaction::StopTheWorld(Outcome* outcome) {
   if (Status status = SyncUnlessReadOnly(); !status.ok()) return status;
-  const SegmentSet::List old = segments_->All();
-  const Team team = MakeTeam(WorkerCount(), Pace::kAllOfIt);
+  SegmentSet::List old = segments_->All();
+  const Team team = MakeTeam(WorkerCount(), nullptr, Pace::kAllOfIt);
   SegmentSet::List now;
   if (Status status = Copy(team, old, &now); !status.ok()) return status;
   auto active = directory_->CreateSegment(commit_->next_sequence(), segment_size_bytes_);
@@ -116,7 +120,7 @@ Status Compaction::StopTheWorld(Outcome* outcome) {
     Discard(now);
     return status;
   }
-  if (status = Relocate(team); !status.ok()) return status;
+  if (status = Relocate(team, &old); !status.ok()) return status;
   commit_->Adopt(active.value());
   Remove(old);
   MakeHints(team);
@@ -128,15 +132,22 @@ Status Compaction::Online(Outcome* outcome) {
   if (Status status = commit_->Seal(); !status.ok()) return status;
   SegmentSet::List old = segments_->All();
   old.pop_back();  // every one but the last is sealed and on stable storage
-  const Team team = MakeTeam(1, kOnlineSharePercent);
+  const Team team = MakeTeam(1, gate_, kOnlineSharePercent);
   SegmentSet::List now;
   if (Status status = Copy(team, old, &now); !status.ok()) return status;
-  if (Status status = Replace(old, now); !status.ok()) {
+  // What was found to be stale is so because of newer records: they may not be lost to a power cut
+  // once it is gone.
+  if (Status status = commit_->Sync(); !status.ok()) {
+    Discard(now);
+    return status;
+  }
+  Status status = Replace(old, now);
+  if (!status.ok()) {
     if (status.code() == Code::kReadOnly) return commit_->BecomeReadOnly(status);
     Discard(now);
     return status;
   }
-  if (Status status = Relocate(team); !status.ok()) return status;
+  if (status = Relocate(team, &old); !status.ok()) return status;
   gate_->Drain();  // nobody finds a place in `old` any more, but may have found one
   Remove(old);
   MakeHints(team);
@@ -144,11 +155,11 @@ Status Compaction::Online(Outcome* outcome) {
   return Status::Ok();
 }
 
-Compaction::Team Compaction::MakeTeam(size_t workers, unsigned share_percent) {
+Compaction::Team Compaction::MakeTeam(size_t workers, Gate* gate, unsigned share_percent) {
   Team team(workers);
   for (auto& compactor : team) {
-    compactor = std::make_unique<Compactor>(directory_, index_, segment_size_bytes_, &cancelled_,
-                                            share_percent);
+    compactor = std::make_unique<Compactor>(directory_, index_, gate, segment_size_bytes_,
+                                            &cancelled_, share_percent);
   }
   return team;
 }
@@ -169,15 +180,14 @@ Status Compaction::Copy(const Team& team, const SegmentSet::List& old, SegmentSe
   return status;
 }
 
-// 5. The index. Without the memory for it, some keys are still read from the old segments: these
-// stay, and nothing is written any more.
-Status Compaction::Relocate(const Team& team) {
-  const auto relocate = [&](size_t, size_t i) {
-    team[i]->Relocate();
-    return Status::Ok();
-  };
+// 5. The index. Where that fails, some keys are still read from the old segments: these stay, and
+// nothing is written any more, nor compacted, until a restart has read the new ones.
+Status Compaction::Relocate(const Team& team, SegmentSet::List* old) {
+  const auto relocate = [&](size_t, size_t i) { return team[i]->Relocate(); };
   Status status = RunTasks(team.size(), team.size(), relocate, [] {});
-  return status.ok() ? status : commit_->BecomeReadOnly(status);
+  if (status.ok()) return status;
+  kept_ = std::move(*old);
+  return commit_->BecomeReadOnlyForGood(status);
 }
 
 // 4. The MANIFEST, and what can be found: `now` where `old` was, before anything newer.
@@ -186,8 +196,12 @@ Status Compaction::Replace(const SegmentSet::List& old, const SegmentSet::List& 
   for (const auto& segment : now) {
     if (Status status = segments_->CheckRoom(segment->number()); !status.ok()) return status;
   }
+  // Nothing may fail behind the commit point, so the memory for what follows comes before it.
+  constexpr size_t kRotationsMeanwhile = 64;
+  SegmentSet::List room;
+  room.reserve(now.size() + segments_->Count() + kRotationsMeanwhile);
   Status status = directory_->CommitReplaced(SegmentSet::Numbers(old), SegmentSet::Numbers(now));
-  if (status.ok()) segments_->Swap(old, now);
+  if (status.ok()) segments_->Swap(old, now, std::move(room));
   return status;
 }
 
@@ -226,7 +240,7 @@ void Compaction::Report(const Status& status, const Outcome& outcome, uint64_t t
                 Seconds(outcome.pause_us));
   } else {
     log_->Write(status.code() == Code::kCancelled ? Priority::kNotice : Priority::kError,
-                "compaction failed, the log is as it was: %s", status.message().c_str());
+                "compaction failed: %s", status.message().c_str());
   }
 }
 

@@ -73,13 +73,13 @@ class Compaction {
   Status RunOne(CompactionMode mode, Outcome* outcome);
   Status StopTheWorld(Outcome* outcome);
   Status Online(Outcome* outcome);
-  Team MakeTeam(size_t workers, unsigned share_percent);
+  Team MakeTeam(size_t workers, Gate* gate, unsigned share_percent);
   Status Copy(const Team& team, const SegmentSet::List& old, SegmentSet::List* now);
   Status Replace(const SegmentSet::List& old, const SegmentSet::List& now);
   void Discard(const SegmentSet::List& unnamed);
   void Remove(const SegmentSet::List& old);
   void MakeHints(const Team& team);
-  Status Relocate(const Team& team);
+  Status Relocate(const Team& team, SegmentSet::List* old);
   Status SyncUnlessReadOnly();
   void Report(const Status& status, const Outcome& outcome, uint64_t total_us);
 
@@ -92,6 +92,7 @@ class Compaction {
   HintWriter* const hints_;
   const Log* const log_;
 
+  SegmentSet::List kept_;  // old segments that are still read, after a failure
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> running_{false};
   std::atomic<uint64_t> count_{0};

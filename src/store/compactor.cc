@@ -10,27 +10,30 @@ namespace {
 
 constexpr uint64_t kFlushBytes = uint64_t{1} << 20;
 constexpr uint64_t kWritebackBytes = uint64_t{8} << 20;
+constexpr size_t kOpenOutputs = 16;
 constexpr size_t kFlushPieces = 1024;  // what one write takes
 constexpr size_t kWindowRecords = size_t{1} << 19;
-constexpr size_t kQuestionsAhead = 8;
+constexpr size_t kItemsAhead = 8;
 
 }  // namespace
 
 // In turns so short that a client which waits for the processor hardly notices.
-void Pace::Step() {
-  constexpr unsigned kStepsALook = 64;  // at the clock
+void Pace::Step(unsigned pieces) {
+  constexpr unsigned kPiecesALook = 64;  // at the clock
   constexpr std::chrono::microseconds kTurn{250};
-  if (share_percent_ >= kAllOfIt || ++steps_ % kStepsALook != 0) return;
+  if (share_percent_ >= kAllOfIt || cancelled() || (pieces_ += pieces) < kPiecesALook) return;
+  pieces_ = 0;
   const auto worked = Clock::now() - worked_since_;
   if (worked < kTurn) return;
   std::this_thread::sleep_for(worked * (kAllOfIt - share_percent_) / share_percent_);
   worked_since_ = Clock::now();
 }
 
-Compactor::Compactor(Directory* directory, Index* index, uint64_t segment_size_bytes,
+Compactor::Compactor(Directory* directory, Index* index, Gate* gate, uint64_t segment_size_bytes,
                      const std::atomic<bool>* cancelled, unsigned share_percent)
     : directory_(directory),
       index_(index),
+      gate_(gate),
       segment_size_bytes_(segment_size_bytes),
       pace_(cancelled, share_percent) {}
 
@@ -92,17 +95,30 @@ Status Compactor::CopyWindow(const Segment& source) {
 void Compactor::AskIndex(const Segment& source) {
   live_.assign(window_.size(), false);
   for (size_t shard = 0; shard < questions_.size(); shard++) {
-    std::vector<Question>& questions = questions_[shard];
-    for (size_t i = 0; i < questions.size(); i++) {
-      const size_t ahead = std::min(i + kQuestionsAhead, questions.size() - 1);
-      index_->PrefetchPosition(Index::PositionOf(shard, questions[ahead].tag));
-      const Question& question = questions[i];
+    InShortPasses(&questions_[shard], [&](const Question& question, const Question& ahead) {
+      index_->PrefetchPosition(Index::PositionOf(shard, ahead.tag));
       live_[question.number] = index_->Points(Index::PositionOf(shard, question.tag),
                                               {source.number(), question.offset});
-      pace_.Step();
-    }
-    questions.clear();
+    });
   }
+}
+
+// Calls work(item, an item ahead) for all, inside the gate, and empties `items`. Whoever closes the
+// gate or drains it waits for some dozens only, and never for the pace.
+template <class Item, class Work>
+void Compactor::InShortPasses(std::vector<Item>* items, Work work) {
+  constexpr size_t kItemsAPass = 64;
+  for (size_t begin = 0; begin < items->size(); begin += kItemsAPass) {
+    const size_t end = std::min(begin + kItemsAPass, items->size());
+    {
+      const Gate::Pass pass = gate_ == nullptr ? Gate::Pass() : Gate::Pass(gate_);
+      for (size_t i = begin; i < end; i++) {
+        work((*items)[i], (*items)[std::min(i + kItemsAhead, items->size() - 1)]);
+      }
+    }
+    pace_.Step(static_cast<unsigned>(end - begin));
+  }
+  items->clear();
 }
 
 Status Compactor::CopyGroup(const Segment& source, size_t first, size_t count) {
@@ -150,6 +166,10 @@ Status Compactor::MakeRoom(uint64_t size_bytes, uint64_t first_sequence) {
   if (outputs_.size() + 1 >= SegmentSet::kMaxSegments) {
     return {Code::kNoSpace, "compaction: too many segments; raise segment-size"};
   }
+  // So that a big log does not take all descriptors. The older ones are on the disk by now.
+  if (outputs_.size() >= kOpenOutputs) {
+    if (Status status = FinishOne(outputs_.size() - kOpenOutputs); !status.ok()) return status;
+  }
   auto output = directory_->CreateSegment(
       first_sequence, std::max(segment_size_bytes_, kSegmentHeaderSize + size_bytes));
   if (!output.ok()) return output.status();
@@ -185,22 +205,32 @@ Status Compactor::Flush() {
 }
 
 Status Compactor::Finish() {
-  for (const auto& output : outputs_) {
-    if (Status status = output->Finish(); !status.ok()) return status;
-    output->Seal();
+  for (size_t i = finished_; i < outputs_.size(); i++) {
+    if (Status status = FinishOne(i); !status.ok()) return status;
   }
   return Status::Ok();
 }
 
-void Compactor::Relocate() {
-  for (const SegmentPart& source : sources_) RelocatePart(source);
+Status Compactor::FinishOne(size_t output) {
+  if (Status status = outputs_[output]->Finish(); !status.ok()) return status;
+  outputs_[output]->Seal();
+  finished_ = output + 1;
+  return Status::Ok();
+}
+
+Status Compactor::Relocate() {
+  for (const SegmentPart& source : sources_) {
+    if (Status status = RelocatePart(source); !status.ok()) return status;
+  }
+  return Status::Ok();
 }
 
 // The outputs hold what was copied in the order of the sources, without a gap.
-void Compactor::RelocatePart(const SegmentPart& part) {
+Status Compactor::RelocatePart(const SegmentPart& part) {
   const Segment& source = *part.segment;
   const auto visit = [&](std::span<const PlacedRecord> group) {
     for (const PlacedRecord& placed : group) {
+      if (records_walked_ == copied_.size()) return false;
       if (!copied_[records_walked_++]) continue;
       const Location now = NextPlace(placed.record.size_bytes());
       const uint64_t position = index_->Position(placed.record.key);
@@ -212,23 +242,21 @@ void Compactor::RelocatePart(const SegmentPart& part) {
     if (moves_count_ >= kWindowRecords) RelocateWindow(source);
     return true;
   };
-  ScanGroupsFrom(part.begin, source.bytes().substr(0, part.end), source.header().first_sequence,
-                 false, visit);
+  const ScanEnd end = ScanGroupsFrom(part.begin, source.bytes().substr(0, part.end),
+                                     source.header().first_sequence, false, visit);
   RelocateWindow(source);
+  if (end.kind == ScanEnd::Kind::kEnd) return Status::Ok();
+  return {Code::kCorrupt, source.path() + ": offset " + std::to_string(end.damage_offset) +
+                              ": was damaged during a compaction"};
 }
 
 void Compactor::RelocateWindow(const Segment& source) {
   for (size_t shard = 0; shard < moves_.size(); shard++) {
-    std::vector<Move>& moves = moves_[shard];
-    for (size_t i = 0; i < moves.size(); i++) {
-      const size_t ahead = std::min(i + kQuestionsAhead, moves.size() - 1);
-      index_->PrefetchPosition(Index::PositionOf(shard, moves[ahead].tag));
-      const Move& move = moves[i];
+    InShortPasses(&moves_[shard], [&](const Move& move, const Move& ahead) {
+      index_->PrefetchPosition(Index::PositionOf(shard, ahead.tag));
       index_->Relocate(Index::PositionOf(shard, move.tag), {source.number(), move.old_offset},
                        {move.new_segment, move.new_offset});
-      pace_.Step();
-    }
-    moves.clear();
+    });
   }
   moves_count_ = 0;
 }

@@ -2,9 +2,9 @@
 //
 // Used by one thread; the sources are sealed, or nobody writes to them. The index may change
 // meanwhile: a record that was live when it was looked at and is not any more is copied for
-// nothing, and Relocate leaves its key alone. What it makes has temporary names until Finish, and
-// goes with the object unless the caller takes it: nothing of the old log is touched here. The
-// steps around it - seal, MANIFEST, unlink - are the caller's.
+// nothing, and Relocate leaves its key alone. What it makes is the caller's to remove where it is
+// not to stay; nothing of the old log is touched here. The steps around it - seal, MANIFEST, unlink
+// - are the caller's.
 //
 // Live is a record that the index points at. Runs of neighbouring live groups are written straight
 // from the old segments' mappings. A group of which only a part lives is written as single records,
@@ -32,6 +32,7 @@
 
 #include "base/status.h"
 #include "store/directory.h"
+#include "store/gate.h"
 #include "store/index.h"
 #include "store/scanner.h"
 #include "store/segment_set.h"
@@ -47,8 +48,9 @@ class Pace {
   Pace(const std::atomic<bool>* cancelled, unsigned share_percent)
       : cancelled_(cancelled), share_percent_(share_percent) {}
 
-  // To be called between small pieces of work. Rests where enough of them have been done.
-  void Step();
+  // To be called between small pieces of work. Rests where enough of them have been done; not any
+  // more once cancelled.
+  void Step(unsigned pieces = 1);
   bool cancelled() const { return cancelled_->load(std::memory_order_relaxed); }
 
  private:
@@ -56,7 +58,7 @@ class Pace {
 
   const std::atomic<bool>* const cancelled_;
   const unsigned share_percent_;
-  unsigned steps_ = 0;
+  unsigned pieces_ = 0;
   Clock::time_point worked_since_ = Clock::now();
 };
 
@@ -69,8 +71,9 @@ struct SegmentPart {
 
 class Compactor {
  public:
-  // Borrows everything.
-  Compactor(Directory* directory, Index* index, uint64_t segment_size_bytes,
+  // Borrows everything. `gate` is passed for each look at the index; null: it is closed, or nobody
+  // else is there.
+  Compactor(Directory* directory, Index* index, Gate* gate, uint64_t segment_size_bytes,
             const std::atomic<bool>* cancelled, unsigned share_percent);
 
   // kCorrupt where a record's CRC does not match: damage is never copied. kCancelled, kNoSpace, kIo
@@ -81,8 +84,8 @@ class Compactor {
   Status Finish();
 
   // Points the index at the new places of all that it still has at the old ones. The outputs can be
-  // found by then.
-  void Relocate();
+  // found by then. kCorrupt: a source reads otherwise than before, and some keys are as they were.
+  Status Relocate();
 
   const SegmentSet::List& outputs() const { return outputs_; }
 
@@ -111,25 +114,30 @@ class Compactor {
   void See(const PlacedRecord& placed);
   Status CopyWindow(const Segment& source);
   void AskIndex(const Segment& source);
+  template <class Item, class Work>
+  void InShortPasses(std::vector<Item>* items, Work work);
   Status CopyGroup(const Segment& source, size_t first, size_t count);
   Status CopyWhole(const Segment& source, size_t first, size_t count);
   Status CopySingle(const Segment& source, const Seen& seen);
   Status MakeRoom(uint64_t size_bytes, uint64_t first_sequence);
+  Status FinishOne(size_t output);
   void AddPiece(std::string_view bytes);
   Status Flush();
   uint64_t end_offset() const { return outputs_.back()->size() + pending_bytes_; }
 
-  void RelocatePart(const SegmentPart& source);
+  Status RelocatePart(const SegmentPart& source);
   void RelocateWindow(const Segment& source);
   Location NextPlace(uint64_t size_bytes);
 
   Directory* const directory_;
   Index* const index_;
+  Gate* const gate_;
   const uint64_t segment_size_bytes_;
   Pace pace_;
 
   std::vector<SegmentPart> sources_;
   SegmentSet::List outputs_;
+  size_t finished_ = 0;           // of the outputs, the first ones
   std::vector<bool> copied_;      // of each record of the sources
   std::vector<iovec> pieces_;     // not yet written to the last output
   std::deque<Header> rewritten_;  // headers that pieces_ point at

@@ -62,13 +62,16 @@ Result<std::unique_ptr<Directory>> Directory::OpenExisting(const std::string& pa
 }
 
 Result<std::unique_ptr<Directory>> Directory::Lock(const std::string& path, int open_flags) {
+  auto self = OpenDirectory(path);
+  if (!self.ok()) return self.status();
   auto fd = OpenFile(path + "/" + kLockName, open_flags);
   if (!fd.ok()) return fd.status();
   if (::flock(fd.value().get(), LOCK_EX | LOCK_NB) < 0) {
     if (errno != EWOULDBLOCK) return Status::FromErrno("lock", path + "/" + kLockName, errno);
     return Status(Code::kRunning, "data directory " + path + ": another process holds it");
   }
-  return std::unique_ptr<Directory>(new Directory(path, std::move(fd.value())));
+  return std::unique_ptr<Directory>(
+      new Directory(path, std::move(self.value()), std::move(fd.value())));
 }
 
 Result<Directory::Files> Directory::ListFiles() const {
@@ -152,6 +155,6 @@ void Directory::SkipNumbersTo(uint64_t highest) {
   last_number_ = std::max(last_number_.load(), highest);
 }
 
-Status Directory::Sync() const { return SyncDirectory(path_); }
+Status Directory::Sync() const { return SyncFile(self_.get(), path_); }
 
 }  // namespace keystone

@@ -65,11 +65,13 @@ class Directory {
   const std::string& path() const { return path_; }
 
  private:
-  Directory(std::string path, Fd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  Directory(std::string path, Fd self, Fd lock)
+      : path_(std::move(path)), self_(std::move(self)), lock_(std::move(lock)) {}
   static Result<std::unique_ptr<Directory>> Lock(const std::string& path, int open_flags);
   Status CommitLocked(std::vector<uint64_t> segments);
 
   const std::string path_;
+  const Fd self_;  // so that a sync needs no descriptor
   const Fd lock_;
   std::mutex mutex_;                      // guards manifest_.segments
   Manifest manifest_;                     // constant after the start, but for the segments

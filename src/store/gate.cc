@@ -32,8 +32,7 @@ std::atomic<int64_t>* Gate::Enter() {
 }
 
 void Gate::Leave(std::atomic<int64_t>* inside) {
-  inside->fetch_sub(1);
-  if (!watched_.load()) return;
+  if (inside->fetch_sub(1) != 1 || !watched_.load()) return;
   const std::lock_guard lock(mutex_);
   changed_.notify_all();
 }

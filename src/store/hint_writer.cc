@@ -77,10 +77,15 @@ void HintWriter::Add(std::shared_ptr<Segment> segment) {
 }
 
 void HintWriter::Forget(const SegmentSet::List& segments) {
-  const std::lock_guard lock(mutex_);
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& segment : segments) {
+      std::erase(queue_, segment);
+      if (segment == current_) forgotten_ = true;
+    }
+  }
+  // One that got its name before that is here; after it none gets one.
   for (const auto& segment : segments) {
-    std::erase(queue_, segment);
-    if (segment == current_) forgotten_ = true;
     (void)::unlink((directory_ + "/" + HintName(segment->number())).c_str());
   }
 }

@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <new>
 
 #include "base/escape.h"
 
@@ -109,20 +110,30 @@ Status Index::Put(std::string_view key, Location where, size_t size_bytes) {
   return found.code() == Code::kNotFound ? Status::Ok() : found;
 }
 
+// Readers may be using what growth has replaced, even where it has thrown in the end.
 void Index::Insert(uint64_t hash, Location where) {
   Shard& shard = ShardOf(hash);
   Shard::Tables replaced;
   const size_t before = shard.memory_bytes();
-  shard.Insert(TagOf(hash), where, &replaced);
-  if (before == 0 || !replaced.empty()) {
-    memory_bytes_.fetch_add(shard.memory_bytes(), std::memory_order_relaxed);
+  try {
+    shard.Insert(TagOf(hash), where, &replaced);
+  } catch (const std::bad_alloc&) {
+    Retire(&replaced);
+    throw;
   }
-  for (size_t i = 1; i < replaced.size(); i++) {  // outgrown before anybody had seen it
-    memory_bytes_.fetch_add(MemoryBytes(*replaced[i]), std::memory_order_relaxed);
+  if (before != 0 && replaced.empty()) return;
+  memory_bytes_.fetch_add(shard.memory_bytes(), std::memory_order_relaxed);
+  for (const auto& table : replaced) {
+    memory_bytes_.fetch_add(MemoryBytes(*table), std::memory_order_relaxed);
   }
-  if (replaced.empty()) return;
+  memory_bytes_.fetch_sub(before, std::memory_order_relaxed);  // the first of them, counted already
+  Retire(&replaced);
+}
+
+void Index::Retire(Shard::Tables* replaced) {
+  if (replaced->empty()) return;
   const std::lock_guard lock(replaced_mutex_);
-  replaced_.insert(replaced_.end(), replaced.begin(), replaced.end());
+  replaced_.splice(replaced_.end(), *replaced);
 }
 
 Shard::Tables Index::TakeReplaced() {

@@ -6,7 +6,7 @@
 //
 // Threads: Find, Points, Scan and the prefetches from any thread that has passed the gate, without
 // a lock. Put and Erase from one thread at a time that has passed it (the commit leader, or
-// recovery); Relocate from one more beside it (a compaction). Counts may be read by any thread.
+// recovery); Relocate from any beside it (a compaction). Counts may be read by any thread.
 #ifndef KEYSTONE_STORE_INDEX_H_
 #define KEYSTONE_STORE_INDEX_H_
 
@@ -100,6 +100,7 @@ class Index {
   Status Check(std::string_view key, Location where, RecordView* record) const;
   Status FindIn(std::string_view key, uint64_t hash, RecordView* record, Location* where) const;
   void Insert(uint64_t hash, Location where);
+  void Retire(Shard::Tables* replaced);
 
   const SegmentSet* const segments_;
   const uint64_t seed_;

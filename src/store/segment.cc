@@ -150,10 +150,10 @@ Status Segment::Append(std::span<iovec> pieces, uint64_t size_bytes) {
     size_.store(offset + size_bytes, std::memory_order_release);
     return status;
   }
-  reserved_end_ = 0;
   if (Status cut = Truncate(writer_->get(), offset, path_); !cut.ok()) {
     return {Code::kReadOnly, status.message() + "; " + cut.message()};
   }
+  reserved_end_ = 0;
   return status;
 }
 
@@ -179,9 +179,10 @@ Status Segment::AppendAndReserve(std::span<iovec> pieces, uint64_t size_bytes) {
 Status Segment::CutReserve() { return reserved_end_ > size() ? CutTo(size()) : Status::Ok(); }
 
 Status Segment::CutTo(uint64_t size_bytes) {
-  reserved_end_ = 0;
   size_.store(size_bytes, std::memory_order_release);
-  return Truncate(writer_->get(), size_bytes, path_);
+  Status status = Truncate(writer_->get(), size_bytes, path_);
+  if (status.ok()) reserved_end_ = 0;
+  return status;
 }
 
 Status Segment::Finish() {

@@ -10,9 +10,9 @@
 //   56  4  0
 //   60  4  CRC-32 of bytes 0-59
 //
-// Threads: one writer at a time calls Append, Finish and Seal; any thread may read records below
-// size(), which only grows. Bytes that were appended never change, so a view of them stays good for
-// as long as the segment lives.
+// Threads: one writer at a time calls what appends, cuts, finishes or seals; any thread may read
+// records below size(). Bytes that were published never change and are never cut off, so a view of
+// them stays good for as long as the segment lives.
 #ifndef KEYSTONE_STORE_SEGMENT_H_
 #define KEYSTONE_STORE_SEGMENT_H_
 

@@ -4,7 +4,12 @@
 
 namespace keystone {
 
-Status SegmentSet::CheckRoom(uint32_t number) const {
+// Add must not fail any more.
+Status SegmentSet::CheckRoom(uint32_t number) {
+  {
+    const std::lock_guard lock(mutex_);
+    segments_.reserve(segments_.size() + 1);
+  }
   if (table_[number % kTableSize].load(std::memory_order_relaxed) == nullptr &&
       Count() < kMaxSegments) {
     return Status::Ok();
@@ -19,14 +24,14 @@ void SegmentSet::Add(std::shared_ptr<Segment> segment) {
   segments_.push_back(std::move(segment));
 }
 
-void SegmentSet::Swap(const List& old, const List& now) {
+void SegmentSet::Swap(const List& old, const List& now, List room) {
   for (const auto& segment : now) {
     table_[segment->number() % kTableSize].store(segment.get(), std::memory_order_release);
   }
-  List all = now;
+  room.assign(now.begin(), now.end());
   const std::lock_guard lock(mutex_);
-  all.insert(all.end(), segments_.begin() + static_cast<ptrdiff_t>(old.size()), segments_.end());
-  segments_ = std::move(all);
+  room.insert(room.end(), segments_.begin() + static_cast<ptrdiff_t>(old.size()), segments_.end());
+  segments_.swap(room);
 }
 
 void SegmentSet::Forget(const List& old) {

@@ -33,14 +33,14 @@ class SegmentSet {
   }
 
   // kNoSpace where a segment of that number can't be added because there are too many.
-  Status CheckRoom(uint32_t number) const;
+  Status CheckRoom(uint32_t number);
 
   // Puts a segment behind the others: the active one from now on. CheckRoom was Ok.
   void Add(std::shared_ptr<Segment> segment);
 
   // Puts `now` in front of the others, in place of the first ones, which are `old`; they can still
-  // be found. CheckRoom of each was Ok.
-  void Swap(const List& old, const List& now);
+  // be found. CheckRoom of each was Ok. `room`, empty, has the capacity for the new order.
+  void Swap(const List& old, const List& now, List room);
 
   // `old`, not in the order any more, can't be found any more either.
   void Forget(const List& old);

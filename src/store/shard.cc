@@ -13,7 +13,8 @@ namespace keystone {
 namespace {
 
 constexpr size_t kFirstBuckets = 16;
-constexpr size_t kRoom = 64;  // slots behind the last bucket, for its cluster
+constexpr size_t kSmallBuckets = 4096;  // below it a table grows by half, above by a quarter
+constexpr size_t kRoom = 64;            // slots behind the last bucket, for its cluster
 
 // May be read while it is written: whoever has read a part of a change (acquire) will find the
 // shard's version changed (release) as well.
@@ -224,7 +225,9 @@ void Shard::Insert(uint32_t tag, Location where, Tables* replaced) {
 
 // Where memory runs out everything stays as it was.
 void Shard::Grow(Tables* replaced) {
-  size_t buckets = std::max(kFirstBuckets, owner_ == nullptr ? 0 : owner_->buckets() * 5 / 4);
+  const size_t old_buckets = owner_ == nullptr ? 0 : owner_->buckets();
+  const size_t more = old_buckets < kSmallBuckets ? old_buckets / 2 : old_buckets / 4;
+  size_t buckets = std::max(kFirstBuckets, old_buckets + more);
   auto grown = std::make_shared<Table>(buckets);
   while (owner_ != nullptr && !grown->CopyFrom(*owner_)) {
     buckets += buckets / 4;

@@ -2,8 +2,9 @@
 //
 // Linear probing, kept sorted (O. Amble, D. E. Knuth, "Ordered hash tables", 1974): a tag's home
 // bucket is tag * buckets / 2^32, which rises with the tag, so the whole array is in order. That
-// makes a miss as short as a hit, growth a sequential copy by any factor (1.25, so at least 2/3 of
-// a grown array is used), and a scan cursor a position in hash order that no growth moves.
+// makes a miss as short as a hit, growth a sequential copy by any factor (1.25 once it is big, so
+// at least 2/3 of a grown array is used), and a scan cursor a position in hash order that no growth
+// moves.
 //
 // Threads: any thread may read, any may write; writers take turns by a mutex. Readers take no lock:
 // a version, odd while a writer is at work, tells them to look again (a sequence lock). Growth
@@ -15,6 +16,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -37,7 +39,7 @@ struct TaggedLocation {
 class Shard {
  public:
   class Table;
-  using Tables = std::vector<std::shared_ptr<const Table>>;
+  using Tables = std::list<std::shared_ptr<const Table>>;
 
   Shard() = default;
   Shard(const Shard&) = delete;

@@ -47,6 +47,8 @@ class Pool {
         });
       } catch (const std::system_error&) {
         return;
+      } catch (const std::bad_alloc&) {
+        return;
       }
       const std::lock_guard lock(mutex_);
       working_++;

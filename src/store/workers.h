@@ -11,8 +11,8 @@
 
 namespace keystone {
 
-// How many threads a recovery uses: as many as there are processors, but not more than four, which
-// a disk can hardly keep busy.
+// How many threads a recovery or a compaction behind the closed gate uses: as many as there are
+// processors, but not more than four, which a disk can hardly keep busy.
 size_t WorkerCount();
 
 // Runs task(worker, 0) ... task(worker, count - 1) on this thread, which is worker 0, and on up to

@@ -16,6 +16,7 @@ extern "C" {
 int __real_fdatasync(int fd);
 int __real_fsync(int fd);
 ssize_t __real_pwritev(int fd, const struct iovec* pieces, int count, off_t offset);
+ssize_t __wrap_pwritev(int fd, const struct iovec* pieces, int count, off_t offset);
 int __real_rename(const char* from, const char* to);
 int __real_ftruncate(int fd, off_t size);
 }
@@ -114,6 +115,11 @@ int __wrap_fdatasync(int fd) {
 
 int __wrap_fsync(int fd) {
   return faults::Fails(faults::Call::kFsync, faults::IsHint(fd)) ? -1 : __real_fsync(fd);
+}
+
+ssize_t __wrap_pwrite(int fd, const void* data, size_t size, off_t offset) {
+  const iovec piece{const_cast<void*>(data), size};
+  return __wrap_pwritev(fd, &piece, 1, offset);
 }
 
 ssize_t __wrap_pwritev(int fd, const struct iovec* pieces, int count, off_t offset) {

@@ -160,11 +160,13 @@ TEST(File, SyncsRetryInterruptedCallsOnly) {
   LONGS_EQUAL(1, faults::Count(Call::kFsync));
 }
 
-TEST(File, SyncDirectoryNeedsADirectory) {
-  CHECK_TRUE(keystone::SyncDirectory(scratch.path()).ok());
+TEST(File, ADirectoryIsOpenedAndSyncedAndNothingElseIs) {
+  const auto opened = keystone::OpenDirectory(scratch.path());
+  CHECK_TRUE(opened.ok());
+  CHECK_TRUE(keystone::SyncFile(opened.value().get(), scratch.path()).ok());
   scratch.Write("f", "");
-  CHECK_FALSE(keystone::SyncDirectory(scratch.File("f")).ok());
-  CHECK_FALSE(keystone::SyncDirectory(scratch.File("none")).ok());
+  CHECK_FALSE(keystone::OpenDirectory(scratch.File("f")).ok());
+  CHECK_FALSE(keystone::OpenDirectory(scratch.File("none")).ok());
 }
 
 TEST(File, TruncateCutsAndReportsErrors) {

@@ -171,6 +171,20 @@ TEST(Commit, ASealedSegmentHasNoZerosAtItsEnd) {
   LONGS_EQUAL(12, store->Count());
 }
 
+TEST(Commit, WhereTheZerosCantBeCutOffTheSegmentIsNotSealed) {
+  Open(FsyncPolicy::kAlways, uint64_t{1} << 20);
+  CheckOk(Set(*store, "a", std::string(600 * 1024, 'a')));
+  const std::string big(500 * 1024, 'b');
+  faults::FailOnce(Call::kFtruncate, EIO);
+  CHECK_EQUAL(Code::kIo, Set(*store, "b", big).code());
+  CHECK_FALSE(scratch.Has("000000000002.log"));
+  CheckOk(Set(*store, "b", big));
+  CHECK_TRUE(scratch.Has("000000000002.log"));
+  LONGS_EQUAL('a', scratch.Read(kFirst).back());
+  Open();
+  LONGS_EQUAL(2, store->Count());
+}
+
 TEST(Commit, WhereThereIsNoRoomForZerosTheWriteIsDoneAllTheSame) {
   Open(FsyncPolicy::kAlways);
   faults::FailOnce(Call::kPwritev, ENOSPC);

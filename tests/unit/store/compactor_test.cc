@@ -1,5 +1,8 @@
 #include "store/compactor.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <map>
@@ -482,6 +485,36 @@ TEST(Compaction, OnlineAFailedSyncAtTheSealTurnsTheStoreReadOnly) {
   CheckContentsNowAndAfterARestart();
 }
 
+// Stale is what newer records say: as long as a power cut may take those, the old ones stay.
+TEST(Compaction, OnlineNothingGoesBeforeWhatMadeItStaleIsOnStableStorage) {
+  mode = CompactionMode::kOnline;
+  Fill();
+  const std::set<std::string> before = testing::LogFilesIn(scratch.path());
+  faults::FailOnce(Call::kFdatasync, EIO, 2);  // behind the one ahead of it and the seal's
+  CHECK_EQUAL(Code::kReadOnly, Compact().code());
+  const std::set<std::string> after = testing::LogFilesIn(scratch.path());
+  CHECK_TRUE(std::includes(after.begin(), after.end(), before.begin(), before.end()));
+  CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
+  CheckContents();
+  CheckOk(Compact());
+  CheckContentsNowAndAfterARestart();
+}
+
+TEST(Compaction, ManySegmentsDoNotTakeManyDescriptors) {
+  for (int i = 0; i < 400; i++) Put(Key(i), std::string(500, 'v'));
+  CHECK_TRUE(store->Stats().segments > 40);
+  rlimit limit{};
+  LONGS_EQUAL(0, ::getrlimit(RLIMIT_NOFILE, &limit));
+  const rlimit few{.rlim_cur = 50, .rlim_max = limit.rlim_max};
+  for (const CompactionMode each : kBothModes) {
+    LONGS_EQUAL(0, ::setrlimit(RLIMIT_NOFILE, &few));
+    const Status status = store->Compact(each);
+    LONGS_EQUAL(0, ::setrlimit(RLIMIT_NOFILE, &limit));
+    CheckOk(status);
+  }
+  CheckContentsNowAndAfterARestart();
+}
+
 TEST(Compaction, AScanThatGoesOnAcrossItMissesNothing) {
   for (const CompactionMode each : kBothModes) {
     mode = each;
@@ -548,7 +581,7 @@ TEST(Compactor, PointsTheIndexAtWhatHasMoved) {
   Put(2, "written over meanwhile");
   const keystone::Location old = Put(5, "key");
   CheckOk(index->Erase("dead"));
-  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+  keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, &cancelled,
                                 keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(Sources()));
   AddSegment(6);
@@ -557,7 +590,7 @@ TEST(Compactor, PointsTheIndexAtWhatHasMoved) {
   LONGS_EQUAL(1, compactor.outputs().size());
   LONGS_EQUAL(2, compactor.outputs()[0]->header().first_sequence);
   CHECK_TRUE(index->Points(index->Position("key"), old));
-  compactor.Relocate();
+  CheckOk(compactor.Relocate());
   const uint64_t first_size = keystone::RecordSize("written over meanwhile", "value");
   CHECK_TRUE(index->Points(index->Position("key"), {2, keystone::kSegmentHeaderSize + first_size}));
   CHECK_TRUE(index->Points(index->Position("written over meanwhile"), newer));
@@ -566,14 +599,14 @@ TEST(Compactor, PointsTheIndexAtWhatHasMoved) {
 
 TEST(Compactor, PlacesGoOnInTheNextSegment) {
   for (uint64_t i = 1; i <= 300; i++) Put(i, Key(static_cast<int>(i)));
-  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+  keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, &cancelled,
                                 keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(Sources()));
   CheckOk(compactor.Finish());
   CHECK_TRUE(compactor.outputs().size() > 2);
   const auto old = segments->All();
-  segments->Swap(old, compactor.outputs());
-  compactor.Relocate();
+  segments->Swap(old, compactor.outputs(), {});
+  CheckOk(compactor.Relocate());
   segments->Forget(old);
   for (int i = 1; i <= 300; i++) {
     keystone::RecordView record;
@@ -583,7 +616,7 @@ TEST(Compactor, PlacesGoOnInTheNextSegment) {
 }
 
 TEST(Compactor, MakesNoSegmentOfNothing) {
-  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+  keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, &cancelled,
                                 keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(Sources()));
   CHECK_TRUE(compactor.outputs().empty());
@@ -592,7 +625,7 @@ TEST(Compactor, MakesNoSegmentOfNothing) {
 TEST(Compactor, WhatIsNotFinishedGoesWithIt) {
   Put(1, "key");
   {
-    keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+    keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, &cancelled,
                                   keystone::Pace::kAllOfIt);
     CheckOk(compactor.Copy(Sources()));
     CHECK_TRUE(scratch.Has("000000000002.log.tmp"));
@@ -602,7 +635,7 @@ TEST(Compactor, WhatIsNotFinishedGoesWithIt) {
 
 TEST(Compactor, StopsOnRequestInTheMiddle) {
   for (uint64_t i = 1; i <= 300; i++) Put(i, Key(static_cast<int>(i)));
-  keystone::Compactor compactor(directory.get(), index.get(), kSmallSegment, &cancelled,
+  keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, &cancelled,
                                 keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(Sources()));
   cancelled = true;
