@@ -44,9 +44,10 @@ class Crash(SystemTest):
         named = {logformat.segment_name(number) for number in manifest.segments}
         return bool(daemon.files(".tmp") or set(daemon.files(".log")) - named)
 
-    def compaction_rounds(self, *options):
-        unfinished = self.crash_rounds(*options, load=Load(keys=2000, value_size=1000),
-                                       between=self.into_a_compaction)
+    def compaction_rounds(self, *options, begin=lambda daemon: daemon.hup()):
+        unfinished = self.crash_rounds(
+            *options, load=Load(keys=2000, value_size=1000),
+            between=lambda daemon, load: self.into_a_compaction(daemon, load, begin))
         if ROUNDS >= 30:  # enough of them to be sure that it is not by luck
             self.assertGreater(unfinished, 0, "no crash has hit a compaction")
 
@@ -68,6 +69,15 @@ class Crash(SystemTest):
     def test_kill_9_at_a_random_point_of_a_compaction_with_fsync_always(self):
         self.compaction_rounds("--fsync", "always")
 
+    def begin_online(self, daemon):
+        self.connect(daemon).send_raw(b"COMPACT\n")
+
+    def test_kill_9_at_a_random_point_of_an_online_compaction(self):
+        self.compaction_rounds(begin=self.begin_online)
+
+    def test_kill_9_at_a_random_point_of_an_online_compaction_with_fsync_always(self):
+        self.compaction_rounds("--fsync", "always", begin=self.begin_online)
+
     def test_kill_9_in_recovery_after_a_crash(self):
         daemon = self.start_daemon("--segment-size", "64k")
         load = Load().start(daemon.addresses[0])
@@ -79,15 +89,15 @@ class Crash(SystemTest):
             daemon.kill9()
         load.verify(daemon.restart().addresses[0])
 
-    def into_a_compaction(self, daemon, load):
+    def into_a_compaction(self, daemon, load, begin):
         """Returns at a random moment of a compaction, or a little after it."""
         load.wait_more(2000)
         before = int(daemon.stats()["compactions"])
-        daemon.hup()
+        begin(daemon)
         poll_until(lambda: int(daemon.stats()["compactions"]) > before, what="a compaction")
         length_s = int(daemon.stats()["compaction_last_us"]) / 1e6
         load.wait_more(200)
-        daemon.hup()
+        begin(daemon)
         self.let_pass(self.random.uniform(0, length_s * 1.3))
 
     @staticmethod
