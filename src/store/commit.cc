@@ -52,6 +52,7 @@ Commit::Commit(const Options& options, Directory* directory, SegmentSet* segment
 
 // Batches that share a round share the wait for it, so they are cut to what a round holds.
 void Commit::Submit(std::span<Batch* const> batches) {
+  PrefetchSlots(batches);
   size_t count = 0;
   BatchSize size;
   while (count < batches.size()) {
@@ -73,10 +74,20 @@ void Commit::Submit(std::span<Batch* const> batches) {
 // beside other leaders' work.
 BatchSize Commit::Ready(Batch* batch) {
   if (!batch->status().ok()) return {};
-  for (const Operation& operation : batch->operations()) index_->PrefetchSlot(operation.key);
   const BatchSize size = Prepare(batch);
-  for (const Operation& operation : batch->operations()) index_->PrefetchRecord(operation.key);
+  if (batch->operations().size() > 1) PrefetchRecords(*batch);
   return size;
+}
+
+void Commit::PrefetchSlots(std::span<Batch* const> batches) const {
+  for (const Batch* batch : batches) {
+    for (const Operation& operation : batch->operations()) index_->PrefetchSlot(operation.key);
+  }
+}
+
+// Waits for the slots.
+void Commit::PrefetchRecords(const Batch& batch) const {
+  for (const Operation& operation : batch.operations()) index_->PrefetchRecord(operation.key);
 }
 
 void Commit::SubmitTogether(std::span<Batch* const> batches, const BatchSize& size) {
@@ -94,9 +105,21 @@ Status Commit::Seal() {
   return sealed;
 }
 
+// A leader with a single write gains nothing by a look ahead: it would wait for the same slot.
 void Commit::WaitForTurn(Waiter* waiter) {
-  if (!BecomeLeader(waiter) && Await(waiter) == Turn::kDone) return;
+  const bool several = waiter->batches.size() > 1;
+  if (several) PrefetchSingles(*waiter);
+  if (!BecomeLeader(waiter)) {
+    if (!several) PrefetchSingles(*waiter);
+    if (Await(waiter) == Turn::kDone) return;
+  }
   Lead();
+}
+
+void Commit::PrefetchSingles(const Waiter& waiter) const {
+  for (const Batch* batch : waiter.batches) {
+    if (batch->operations().size() == 1) PrefetchRecords(*batch);
+  }
 }
 
 // How many bytes of groups fit one segment and kRoundLimit.

@@ -98,6 +98,9 @@ class Commit {
 
   void WaitForTurn(Waiter* waiter);
   BatchSize Ready(Batch* batch);
+  void PrefetchSlots(std::span<Batch* const> batches) const;
+  void PrefetchRecords(const Batch& batch) const;
+  void PrefetchSingles(const Waiter& waiter) const;
   void SubmitTogether(std::span<Batch* const> batches, const BatchSize& size);
   uint64_t RoundLimit() const;
   bool BecomeLeader(Waiter* waiter);
