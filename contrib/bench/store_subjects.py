@@ -111,12 +111,13 @@ def _connections(server, count, speak):
     return clients
 
 
-def _settled_rss(server):
-    """VmRSS in bytes, once it has not changed for a while: a server may give memory back late."""
+def _settled(server, field, quiet_s):
+    """A field of the process's status in bytes, once it has not changed for that long: a server may
+    give memory back late."""
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     rss, since = None, 0
-    while time.monotonic() < deadline and (rss is None or time.monotonic() - since < 1):
-        now = status_kib(server.pid, "VmRSS")
+    while time.monotonic() < deadline and (rss is None or time.monotonic() - since < quiet_s):
+        now = status_kib(server.pid, field)
         if now != rss:
             rss, since = now, time.monotonic()
         time.sleep(0.02)  # between two looks of the poll
@@ -126,10 +127,10 @@ def _settled_rss(server):
 def _measure_connections(context, server, case, speak):
     count = 300 if context.quick else 5000
     server.start()
-    before = _settled_rss(server)
+    before = _settled(server, "VmRSS", 1)
     clients = _connections(server, count, speak)
     _poll(server.answers, "all are accepted")
-    context.results.add(case, server.name, bytes=(_settled_rss(server) - before) / count)
+    context.results.add(case, server.name, bytes=(_settled(server, "VmRSS", 1) - before) / count)
     for client in clients:
         client.close()
     server.kill()
@@ -138,10 +139,10 @@ def _measure_connections(context, server, case, speak):
 def _measure_keys(context, server):
     keys = 100000 if context.quick else 5000000
     server.start()
-    before = status_kib(server.pid, "RssAnon")
+    before = _settled(server, "RssAnon", 1)
     context.preload(server, keys)
-    after = status_kib(server.pid, "RssAnon")
-    context.results.add("key, of %d" % keys, server.name, bytes=(after - before) * 1024 / keys)
+    after = _settled(server, "RssAnon", 5)
+    context.results.add("key, of %d" % keys, server.name, bytes=(after - before) / keys)
     server.kill()
 
 
@@ -246,6 +247,7 @@ def _rewrite_redis(server):
 def _online(context, server, compact, keys):
     """The latency of a load without and with a compaction."""
     load = dict(clients=50, ratio="1:9", keys=keys)
+    _settled(server, "RssAnon", 5)  # what was begun by storing the keys is over
     before = context.bench(server, seconds=context.seconds * 2, **load)
     context.add_load("1:9 load, 50 clients", server, before)
     process = context.start_bench(server, seconds=REWRITE_TIMEOUT_S, **load)
