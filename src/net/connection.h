@@ -42,6 +42,9 @@ struct ConnectionContext {
   std::atomic<bool> draining{false};
 };
 
+// Logs why the client of `fd` has to go. Good for handlers of exceptions.
+void LogClosed(const ConnectionContext& context, int fd, const char* reason) noexcept;
+
 // The threads of connections. Starting one takes longer than serving a client that asks for one
 // thing, so a few that have served theirs wait a moment for another.
 class ConnectionThreads {
