@@ -38,6 +38,7 @@ struct ConnectionContext {
   std::function<std::vector<std::string>()> stats_lines;
   // The first line is raw client bytes.
   std::function<void(const std::string& peer, std::string_view first_line)> on_http_request;
+  std::function<void()> on_loop_failed;  // an event loop has ended, and its clients hang
   // Set once, before Registry::ShutdownReads: answer what has been read, then close.
   std::atomic<bool> draining{false};
 };

@@ -39,7 +39,7 @@ size_t Session::Consume(std::string_view input, Batch* batch, std::string* repli
     const bool handled =
         !enough && (too_long ? RefuseTooLong(*batch, replies) : HandleLine(line, batch, replies));
     if (handled) used += taken;
-    has_more_ = !handled || is_slow();
+    has_more_ = !handled || is_slow() || std::exchange(yields_, false);
   }
   fetched_ -= std::min(fetched_, used);
   if (batch->empty()) decoded_.clear();
@@ -108,6 +108,7 @@ void Session::Execute(const Request& request, Batch* batch, std::string* replies
   command.execute(request, environment_, &reply);
   AppendReply(reply, replies);
   closing_ = reply.closes;
+  yields_ = command.lengthy;
 }
 
 void Session::ExecuteSlow(std::string* replies) {

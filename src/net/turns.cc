@@ -10,6 +10,7 @@ namespace {
 
 // How often a client may make the others of a pass wait for a commit.
 constexpr int kMostCommits = 32;
+constexpr int kMostSyncedCommits = 4;
 
 // What a turn may hold on to for the next client.
 constexpr size_t kKeptReplies = size_t{16} << 10;
@@ -19,6 +20,8 @@ constexpr size_t kKeptOperations = 64;
 
 Turns::Turns(Store* store)
     : store_(store),
+      most_commits_(store->Stats().fsync_policy == FsyncPolicy::kAlways ? kMostSyncedCommits
+                                                                        : kMostCommits),
       arena_(std::make_unique_for_overwrite<char[]>(kArenaSize)),
       turns_(kMostTurns) {
   active_.reserve(kMostTurns);
@@ -38,7 +41,7 @@ void Turns::TakeAll() {
   for (size_t i = 0; i < count_; i++) active_.push_back(&turns_[i]);
   for (int commits = 1; !active_.empty(); commits++) {
     Execute();
-    Commit(commits == kMostCommits);
+    Commit(commits == most_commits_);
   }
   count_ = 0;
   arena_used_ = 0;
@@ -60,7 +63,7 @@ void Turns::Execute() {
 
 // Who has more to do behind its writes stays active, unless this was the pass's last commit.
 void Turns::Commit(bool last) {
-  if (!batches_.empty()) store_->Apply(batches_);
+  if (!Apply()) writers_.clear();
   for (Turn* turn : writers_) {
     if (!Try(turn, [](Turn* t) { t->client->Committed(t); })) continue;
     if (!last && turn->client->GoesOn(*turn)) {
@@ -73,6 +76,17 @@ void Turns::Commit(bool last) {
   batches_.clear();
 }
 
+// False where nobody knows what came of the writes: then their clients are given up.
+bool Turns::Apply() {
+  try {
+    if (!batches_.empty()) store_->Apply(batches_);
+    return true;
+  } catch (const std::exception& error) {
+    for (Turn* turn : writers_) GiveUp(turn, error.what());
+    return false;
+  }
+}
+
 void Turns::Finish(Turn* turn) {
   if (Try(turn, [](Turn* t) { t->client->Finish(t); })) Reset(turn);
 }
@@ -83,10 +97,14 @@ bool Turns::Try(Turn* turn, void (*step)(Turn* turn)) {
     step(turn);
     return true;
   } catch (const std::exception& error) {
-    Reset(turn);
-    turn->client->Fail(error.what());
+    GiveUp(turn, error.what());
     return false;
   }
+}
+
+void Turns::GiveUp(Turn* turn, const char* reason) {
+  turn->client->Fail(reason);
+  Reset(turn);
 }
 
 void Turns::Reset(Turn* turn) {

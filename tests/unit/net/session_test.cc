@@ -192,6 +192,28 @@ TEST(Session, ASlowCommandIsLeftToWhoeverHasTheTime) {
   CHECK_FALSE(session->has_more());
 }
 
+TEST(Session, OthersHaveTheirTurnBehindALengthyCommand) {
+  for (const std::string& line : {"SCAN 0\n"s, "STATS\n"s}) {
+    std::string replies;
+    UNSIGNED_LONGS_EQUAL(line.size(), session->Consume(line + "PING\n", &batch, &replies));
+    CHECK_TRUE(session->has_more());
+    CHECK_FALSE(session->is_slow());
+    replies.clear();
+    UNSIGNED_LONGS_EQUAL(5, session->Consume("PING\n", &batch, &replies));
+    CHECK_FALSE(session->has_more());
+    CHECK_EQUAL("OK PONG\n"s, replies);
+  }
+}
+
+TEST(Session, ASyncMayTakeLong) {
+  std::string replies;
+  UNSIGNED_LONGS_EQUAL(5, session->Consume("SYNC\nPING\n", &batch, &replies));
+  CHECK_TRUE(session->is_slow());
+  CHECK_EQUAL(""s, replies);
+  session->ExecuteSlow(&replies);
+  CHECK_EQUAL("OK\n"s, replies);
+}
+
 TEST(Session, AnswersMoreWritesThanABatchHolds) {
   std::string input;
   std::string expected;
