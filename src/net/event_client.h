@@ -45,6 +45,11 @@ class EventClient final : private SessionHost {
   bool GoesOn(const Turn& turn) const;
   void Finish(Turn* turn);
 
+  // The key of the GET that its turn begins with, else empty.
+  std::string_view NextGet(const Turn& turn) const {
+    return Session::KeyOfGet(InputOf(turn).substr(turn.used));
+  }
+
   // Ends it, because it could not be served.
   void Fail(const char* reason) noexcept;
 

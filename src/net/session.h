@@ -49,6 +49,9 @@ class Session {
   // `input` stays where it is. Likewise ExecuteSlow where is_slow().
   size_t Consume(std::string_view input, Batch* batch, std::string* replies);
 
+  // The key, as the client wrote it, where `input` begins with a complete GET, else empty.
+  static std::string_view KeyOfGet(std::string_view input);
+
   // Takes up the replies to the writes of `batch`, which has been applied, and clears it.
   void Committed(Batch* batch, std::string* replies);
 

@@ -1,5 +1,6 @@
 #include "net/turns.h"
 
+#include <array>
 #include <exception>
 
 #include "net/event_client.h"
@@ -12,8 +13,11 @@ namespace {
 constexpr int kMostCommits = 32;
 constexpr int kMostSyncedCommits = 4;
 
+// How many turns' keys are fetched at once.
+constexpr size_t kTurnsAhead = 32;
+
 // What a turn may hold on to for the next client.
-constexpr size_t kKeptReplies = size_t{16} << 10;
+constexpr size_t kKeptReplies = size_t{4} << 10;
 constexpr size_t kKeptOperations = 64;
 
 }  // namespace
@@ -49,7 +53,9 @@ void Turns::TakeAll() {
 
 // Who has nothing to commit need not wait for those who have.
 void Turns::Execute() {
-  for (Turn* turn : active_) {
+  for (size_t i = 0; i < active_.size(); i++) {
+    if (i % kTurnsAhead == 0 && active_.size() > 1) FetchAhead(i);
+    Turn* const turn = active_[i];
     if (!Try(turn, [](Turn* t) { t->client->Execute(t); })) continue;
     if (turn->batch.empty()) {
       Finish(turn);
@@ -59,6 +65,17 @@ void Turns::Execute() {
     }
   }
   active_.clear();
+}
+
+// One client's look-up after the other's would wait for memory each time.
+void Turns::FetchAhead(size_t first) {
+  std::array<std::string_view, kTurnsAhead> keys;
+  size_t count = 0;
+  for (size_t i = first; i < active_.size() && i < first + kTurnsAhead; i++) {
+    const std::string_view key = active_[i]->client->NextGet(*active_[i]);
+    if (!key.empty()) keys[count++] = key;
+  }
+  if (count > 1) store_->Prefetch({keys.data(), count});
 }
 
 // Who has more to do behind its writes stays active, unless this was the pass's last commit.

@@ -47,11 +47,12 @@ class Turns {
   void TakeAll();
 
  private:
-  static constexpr size_t kMostTurns = 256;
+  static constexpr size_t kMostTurns = 1024;
   static constexpr size_t kRoom = size_t{16} << 10;
   static constexpr size_t kArenaSize = size_t{1} << 20;
 
   void Execute();
+  void FetchAhead(size_t first);
   void Commit(bool last);
   bool Apply();
   void Finish(Turn* turn);
