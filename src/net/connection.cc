@@ -349,6 +349,7 @@ class ConnectionThreads::Spare {
 
   void Wake(Registry::Membership membership) {
     membership_ = std::move(membership);
+    given_.store(true, std::memory_order_release);
     ::sem_post(&woken_);
   }
   void Wait() {
@@ -364,10 +365,15 @@ class ConnectionThreads::Spare {
     } while (result != 0 && errno == EINTR);
     return result == 0;
   }
-  Registry::Membership Take() { return std::move(membership_); }
+  // Once woken. The thread sanitizer doesn't see what sem_clockwait orders, but given_.
+  Registry::Membership Take() {
+    if (!given_.load(std::memory_order_acquire)) return {};
+    return std::move(membership_);
+  }
 
  private:
   sem_t woken_{};
+  std::atomic<bool> given_{false};
   Registry::Membership membership_;
 };
 
