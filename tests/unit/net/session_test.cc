@@ -205,6 +205,15 @@ TEST(Session, OthersHaveTheirTurnBehindALengthyCommand) {
   }
 }
 
+TEST(Session, TheKeyOfACompleteGetIsKnownAhead) {
+  CHECK_TRUE(Session::KeyOfGet("GET key\nGET other\n") == "key");
+  CHECK_TRUE(Session::KeyOfGet("get key\n") == "key");
+  for (const std::string_view input :
+       {"", "GET", "GET key", "GET \n", "SET key 1\n", "\nGET key\n"}) {
+    CHECK_TRUE(Session::KeyOfGet(input).empty());
+  }
+}
+
 TEST(Session, ASyncMayTakeLong) {
   std::string replies;
   UNSIGNED_LONGS_EQUAL(5, session->Consume("SYNC\nPING\n", &batch, &replies));
