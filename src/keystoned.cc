@@ -167,9 +167,10 @@ Status Finish(const Options& options, const Log& log, PidFile* pid_file, Status 
 
 // For when a thread still uses the store: nothing may be taken down under it.
 [[noreturn]] void LeaveStuck(const Options& options, const Log& log, PidFile* pid_file,
-                             Store* store) {
-  log.Write(Priority::kWarning, "a thread hangs in the disk; leaving without it");
-  const Status status = Finish(options, log, pid_file, store->Sync());
+                             Store* store, Status status) {
+  if (status.ok()) log.Write(Priority::kWarning, "a thread hangs in the disk; leaving without it");
+  const Status finished = Finish(options, log, pid_file, store->Sync());
+  if (status.ok()) status = finished;
   if (!status.ok()) log.Write(Priority::kError, "%s", status.message().c_str());
   ::_exit(ExitCode(status.code()));
 }
@@ -204,9 +205,9 @@ Status Serve(const Options& options, const Log& log, Verdict* verdict) {
   log.Write(Priority::kNotice, "keystoned %s ready, pid %d", PACKAGE_VERSION, ::getpid());
   verdict->Ready();
   notify.Ready();
-  server.value()->Run();
+  const Status ran = server.value()->Run();
 
-  if (!server.value()->drained()) LeaveStuck(options, log, &pid_file.value(), store.get());
+  if (!server.value()->drained()) LeaveStuck(options, log, &pid_file.value(), store.get(), ran);
   server.value().reset();
   return Finish(options, log, &pid_file.value(), store->Close());
 }

@@ -1,7 +1,7 @@
 // Where the daemon tells its administrator what happens: syslog, or standard error.
 //
-// Thread-safe, immutable after construction. A line is never cut. Bytes that a client chose must be
-// escaped (base/escape.h) before they come here.
+// Thread-safe, immutable after construction. Bytes that a client chose must be escaped
+// (base/escape.h) before they come here.
 #ifndef KEYSTONE_BASE_LOG_H_
 #define KEYSTONE_BASE_LOG_H_
 
@@ -31,7 +31,10 @@ class Log {
   Log(Sink sink, Priority threshold) : sink_(sink), threshold_(threshold) {}
 
   bool Enabled(Priority priority) const { return priority <= threshold_; }
-  void Write(Priority priority, const char* format, ...) const
+
+  // Good for handlers of exceptions: memory is asked for only where a line has more than about
+  // 1000 bytes. It is cut, and says so, only where there is none.
+  void Write(Priority priority, const char* format, ...) const noexcept
       __attribute__((format(printf, 3, 4)));
 
  private:

@@ -20,7 +20,7 @@ class Buffer {
 
   // Room for more bytes behind those that there are; what was put there counts once Added.
   std::span<char> Room() {
-    Reserve(std::max(size_ / 2, kLeastRoom));
+    Reserve(kLeastRoom);
     const size_t end = start_ + size_;
     return {data_.get() + end, std::min(capacity_ - end, kMostRoom)};
   }

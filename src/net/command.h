@@ -74,11 +74,12 @@ struct Command {
   Counter Counters::*counter;
 
   // Exactly one of the two. Writes are queued, so that those which follow each other are committed
-  // together; the other commands are executed on the spot, with no write of theirs pending, a slow
-  // one on whatever thread can spare the time.
+  // together; the other commands are executed with no write of theirs pending: on the spot, or a
+  // slow one on whatever thread can spare the time.
   void (*queue)(const Request& request, Batch* batch) = nullptr;
   void (*execute)(const Request& request, const Environment& environment, Reply* reply) = nullptr;
-  bool slow = false;  // may take seconds; takes no arguments
+  bool slow = false;     // may wait for the disk, even for seconds; takes no arguments
+  bool lengthy = false;  // keeps a core busy: who shares the thread comes next
 };
 
 std::span<const Command> Commands();

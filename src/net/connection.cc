@@ -17,6 +17,7 @@
 #include <ctime>
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <utility>
@@ -195,7 +196,10 @@ bool Connection::Answer() {
     seen = input.size();
     used += session_.Consume(input.substr(used), &batch_, &replies_);
     if (!batch_.empty()) Commit();
-    if (session_.is_slow()) session_.ExecuteSlow(&replies_);
+    if (session_.is_slow()) {
+      if (!SendReplies()) return false;  // they need not wait for it
+      session_.ExecuteSlow(&replies_);
+    }
     const bool waits = session_.has_more() && replies_.size() < Session::kReplyFlushSize;
     if (!waits && !SendReplies()) return false;
   } while (!session_.closing() && (session_.has_more() || input_.bytes().size() > seen));
@@ -302,8 +306,7 @@ void ServeClient(const ConnectionContext& context, const Registry::Membership& m
   try {
     Connection(context, membership).Run();
   } catch (const std::exception& error) {
-    context.log->Write(Priority::kError, "connection of %s closed: %s",
-                       PeerName(membership.fd()).c_str(), error.what());
+    LogClosed(context, membership.fd(), error.what());
   }
 }
 
@@ -326,6 +329,15 @@ class ThreadAttributes {
 
 }  // namespace
 
+void LogClosed(const ConnectionContext& context, int fd, const char* reason) noexcept {
+  constexpr const char* kFormat = "connection of %s closed: %s";
+  try {
+    context.log->Write(Priority::kError, kFormat, PeerName(fd).c_str(), reason);
+  } catch (const std::bad_alloc&) {
+    context.log->Write(Priority::kError, kFormat, "a client", reason);
+  }
+}
+
 // A thread that waits for a client. Who takes it from spare_ wakes it, once: without a mutex, which
 // the one would wait for that the other still holds.
 class ConnectionThreads::Spare {
@@ -337,6 +349,7 @@ class ConnectionThreads::Spare {
 
   void Wake(Registry::Membership membership) {
     membership_ = std::move(membership);
+    given_.store(true, std::memory_order_release);
     ::sem_post(&woken_);
   }
   void Wait() {
@@ -344,18 +357,23 @@ class ConnectionThreads::Spare {
   }
   bool WaitFor(std::chrono::seconds time) {
     timespec until{};
-    ::clock_gettime(CLOCK_REALTIME, &until);
+    ::clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += time.count();
     int result;
     do {
-      result = ::sem_timedwait(&woken_, &until);
+      result = ::sem_clockwait(&woken_, CLOCK_MONOTONIC, &until);
     } while (result != 0 && errno == EINTR);
     return result == 0;
   }
-  Registry::Membership Take() { return std::move(membership_); }
+  // Once woken. The thread sanitizer doesn't see what sem_clockwait orders, but given_.
+  Registry::Membership Take() {
+    if (!given_.load(std::memory_order_acquire)) return {};
+    return std::move(membership_);
+  }
 
  private:
   sem_t woken_{};
+  std::atomic<bool> given_{false};
   Registry::Membership membership_;
 };
 
@@ -381,9 +399,14 @@ Status ConnectionThreads::Serve(Registry::Membership* membership) {
     spare->Wake(std::move(*membership));
     return Status::Ok();
   }
-  Status status = StartThread(membership);
-  if (!status.ok()) Ended();
-  return status;
+  try {
+    Status status = StartThread(membership);
+    if (!status.ok()) Ended();
+    return status;
+  } catch (...) {
+    Ended();
+    throw;
+  }
 }
 
 // Where there is none, one more thread is going to run.

@@ -38,9 +38,13 @@ struct ConnectionContext {
   std::function<std::vector<std::string>()> stats_lines;
   // The first line is raw client bytes.
   std::function<void(const std::string& peer, std::string_view first_line)> on_http_request;
+  std::function<void()> on_loop_failed;  // an event loop has ended, and its clients hang
   // Set once, before Registry::ShutdownReads: answer what has been read, then close.
   std::atomic<bool> draining{false};
 };
+
+// Logs why the client of `fd` has to go. Good for handlers of exceptions.
+void LogClosed(const ConnectionContext& context, int fd, const char* reason) noexcept;
 
 // The threads of connections. Starting one takes longer than serving a client that asks for one
 // thing, so a few that have served theirs wait a moment for another.

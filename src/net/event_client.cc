@@ -36,17 +36,20 @@ int Unacknowledged(int fd) {
   return ::ioctl(fd, TIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
-bool HungUp(int fd) {
-  pollfd peer{.fd = fd, .events = 0, .revents = 0};
+bool Happens(int fd, int16_t events) {
+  pollfd peer{.fd = fd, .events = events, .revents = 0};
   return ::poll(&peer, 1, 0) > 0;
 }
+
+bool HungUp(int fd) { return Happens(fd, 0); }
+bool HasArrived(int fd) { return Happens(fd, POLLIN); }
 
 }  // namespace
 
 struct EventClient::SlowCall {
   std::thread thread;
   std::string replies;
-  std::string error;
+  std::exception_ptr error;
 };
 
 EventClient::EventClient(EventLoop* loop, const ConnectionContext& context,
@@ -58,16 +61,20 @@ EventClient::EventClient(EventLoop* loop, const ConnectionContext& context,
 
 EventClient::~EventClient() = default;
 
-void EventClient::Begin() {
+// None of what comes from libevent, which is C, may throw.
+void EventClient::Try(void (EventClient::*step)()) noexcept {
+  try {
+    (this->*step)();
+  } catch (const std::exception& error) {
+    Fail(error.what());
+  }
+}
+
+void EventClient::Begin() noexcept {
   readable_.reset(::event_new(
       loop_->base(), fd(), EV_READ | EV_PERSIST,
       [](evutil_socket_t, short, void* self) {
-        auto* const client = static_cast<EventClient*>(self);
-        try {
-          client->OnReadable();
-        } catch (const std::exception& error) {
-          client->Fail(error.what());
-        }
+        static_cast<EventClient*>(self)->Try(&EventClient::OnReadable);
       },
       this));
   if (!readable_) return Fail("out of memory");
@@ -125,14 +132,7 @@ bool EventClient::GoesOn(const Turn& turn) const {
 void EventClient::Finish(Turn* turn) {
   queued_ = false;
   KeepRest(*turn);
-  size_t sent = 0;
-  if (!Send(turn->replies, &sent)) return End();
-  if (sent < turn->replies.size()) {
-    unsent_.swap(turn->replies);
-    sent_ = sent;
-    return AwaitWritable();
-  }
-  Settle();
+  SendAll(&turn->replies);
 }
 
 // The clock of an unfinished request starts with its first byte.
@@ -145,8 +145,13 @@ void EventClient::KeepRest(const Turn& turn) {
   if (rest_.empty()) {
     request_deadline_ = kNever;
   } else if (turn.used > 0 || request_deadline_ == kNever) {
-    request_deadline_ = In(context_.request_timeout);
+    RestartRequestClock();
   }
+}
+
+// Where we have kept the client waiting, that is not its fault.
+void EventClient::RestartRequestClock() {
+  request_deadline_ = rest_.empty() ? kNever : In(context_.request_timeout);
 }
 
 // ---- what comes next
@@ -186,11 +191,17 @@ void EventClient::SetDeadline(Clock::time_point deadline) {
   if (deadline != kNever && !ended_) loop_->SweepSoon();
 }
 
-void EventClient::Sweep(Clock::time_point now) {
+void EventClient::Sweep(Clock::time_point now) noexcept {
   if (lingering_) return DiscardInput();
   if (queued_ || deadline_ == kNever) return;
-  if (now < deadline_ || (!unsent_.empty() && TakesReplies())) return loop_->SweepSoon();
+  if (!IsLate(now)) return loop_->SweepSoon();
   End();
+}
+
+// What has arrived may have been in time: where the loop was held up, it is not read yet.
+bool EventClient::IsLate(Clock::time_point now) {
+  if (now < deadline_) return false;
+  return unsent_.empty() ? !HasArrived(fd()) : !TakesReplies();
 }
 
 // ---- replies
@@ -208,6 +219,15 @@ bool EventClient::Send(std::string_view bytes, size_t* sent) {
   return true;
 }
 
+void EventClient::SendAll(std::string* replies) {
+  size_t sent = 0;
+  if (!Send(*replies, &sent)) return End();
+  if (sent == replies->size()) return Settle();
+  unsent_.swap(*replies);
+  sent_ = sent;
+  AwaitWritable();
+}
+
 // A client that sends all its requests before it reads a reply would wait for us as we wait for it,
 // so what it sends is read meanwhile.
 void EventClient::AwaitWritable() {
@@ -215,12 +235,7 @@ void EventClient::AwaitWritable() {
     writable_.reset(::event_new(
         loop_->base(), fd(), EV_WRITE | EV_PERSIST,
         [](evutil_socket_t, short, void* self) {
-          auto* const client = static_cast<EventClient*>(self);
-          try {
-            client->OnWritable();
-          } catch (const std::exception& error) {
-            client->Fail(error.what());
-          }
+          static_cast<EventClient*>(self)->Try(&EventClient::OnWritable);
         },
         this));
     if (!writable_ || ::event_add(writable_.get(), nullptr) != 0) return Fail("out of memory");
@@ -235,7 +250,7 @@ void EventClient::OnWritable() {
   if (sent_ < unsent_.size()) return AwaitWritable();
   writable_.reset();
   std::string().swap(unsent_);
-  if (!rest_.empty()) request_deadline_ = In(context_.request_timeout);
+  RestartRequestClock();
   Settle();
 }
 
@@ -257,32 +272,28 @@ void EventClient::StartSlow() {
   const auto execute = [this, call = slow_.get()] {
     try {
       session_.ExecuteSlow(&call->replies);
-    } catch (const std::exception& error) {
-      call->error = error.what();
+    } catch (...) {
+      call->error = std::current_exception();
     }
     loop_->SlowDone(this);
   };
   try {
     slow_->thread = std::thread(execute);
   } catch (const std::system_error& error) {
-    session_.RefuseSlow({Code::kSystem, std::string("start a thread to compact: ") + error.what()},
+    session_.RefuseSlow({Code::kSystem, std::string("start a thread for it: ") + error.what()},
                         &slow_->replies);
-    FinishSlow();
+    OnSlowDone();
   }
 }
 
-void EventClient::FinishSlow() {
+void EventClient::FinishSlow() noexcept { Try(&EventClient::OnSlowDone); }
+
+void EventClient::OnSlowDone() {
   const std::unique_ptr<SlowCall> call = std::move(slow_);
   if (call->thread.joinable()) call->thread.join();
-  if (!call->error.empty()) return Fail(call->error.c_str());
-  size_t sent = 0;
-  if (!Send(call->replies, &sent)) return End();
-  if (sent < call->replies.size()) {
-    unsent_.swap(call->replies);
-    sent_ = sent;
-    return AwaitWritable();
-  }
-  Settle();
+  if (call->error) std::rethrow_exception(call->error);
+  RestartRequestClock();
+  SendAll(&call->replies);
 }
 
 // ---- the end
@@ -317,9 +328,8 @@ void EventClient::DiscardInput() {
   loop_->SweepIn(eof_ ? kLingerStep : kLinger);
 }
 
-void EventClient::Fail(const char* reason) {
-  context_.log->Write(Priority::kError, "connection of %s closed: %s", PeerName(fd()).c_str(),
-                      reason);
+void EventClient::Fail(const char* reason) noexcept {
+  LogClosed(context_, fd(), reason);
   End();
 }
 

@@ -1,8 +1,8 @@
 // One client of an event loop: what a connection's thread keeps on its stack, as states.
 //
-// The loop's thread only, but for ExecuteSlow. An idle client holds no buffer: bytes are received
-// into the loop's arena, and only an unfinished request or what runs ahead of unsent replies is
-// kept here.
+// The loop's thread only; a slow command runs on a thread of its own meanwhile. An idle client
+// holds no buffer: bytes are received into the loop's arena, and only an unfinished request or what
+// runs ahead of unsent replies is kept here.
 #ifndef KEYSTONE_NET_EVENT_CLIENT_H_
 #define KEYSTONE_NET_EVENT_CLIENT_H_
 
@@ -36,7 +36,7 @@ class EventClient final : private SessionHost {
   ~EventClient() override;
 
   // Waits for the first bytes.
-  void Begin();
+  void Begin() noexcept;
 
   // Its turn, in this order: Execute, Committed where the turn's batch is not empty then, and again
   // while GoesOn; Finish.
@@ -45,14 +45,19 @@ class EventClient final : private SessionHost {
   bool GoesOn(const Turn& turn) const;
   void Finish(Turn* turn);
 
+  // The key of the GET that its turn begins with, else empty.
+  std::string_view NextGet(const Turn& turn) const {
+    return Session::KeyOfGet(InputOf(turn).substr(turn.used));
+  }
+
   // Ends it, because it could not be served.
-  void Fail(const char* reason);
+  void Fail(const char* reason) noexcept;
 
   // The slow command is over.
-  void FinishSlow();
+  void FinishSlow() noexcept;
 
   // Looks whether its time is up.
-  void Sweep(Clock::time_point now);
+  void Sweep(Clock::time_point now) noexcept;
 
   // The loop's: its place in the list of clients, and in that of finished slow commands.
   std::list<EventClient>::iterator place;
@@ -66,8 +71,10 @@ class EventClient final : private SessionHost {
     context_.on_http_request(PeerName(fd()), first_line);
   }
 
+  void Try(void (EventClient::*step)()) noexcept;
   void OnReadable();
   void OnWritable();
+  void OnSlowDone();
   void OnEndOfFile();
   void Settle();
   void AwaitInput();
@@ -75,6 +82,7 @@ class EventClient final : private SessionHost {
   void StartReading();
   void StopReading();
   bool Send(std::string_view bytes, size_t* sent);
+  void SendAll(std::string* replies);
   void StartSlow();
   void Linger();
   void DiscardInput();
@@ -84,6 +92,8 @@ class EventClient final : private SessionHost {
   bool HasMore() const { return session_.has_more() || rest_.bytes().size() > seen_; }
   std::string_view InputOf(const Turn& turn) const;
   void KeepRest(const Turn& turn);
+  void RestartRequestClock();
+  bool IsLate(Clock::time_point now);
   void SetDeadline(Clock::time_point deadline);
   bool TakesReplies();
 

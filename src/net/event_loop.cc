@@ -112,6 +112,7 @@ void EventLoop::Pass() {
   if (::event_base_loop(base_.get(), flags) < 0) {
     context_.log->Write(Priority::kCritical, "an event loop failed: %s", std::strerror(errno));
     stopped_ = true;
+    context_.on_loop_failed();
   }
   turns_.TakeAll();
   ended_.clear();
@@ -132,14 +133,15 @@ void EventLoop::OnWake() {
   for (Registry::Membership& membership : adopted) Serve(&membership);
 }
 
-void EventLoop::Serve(Registry::Membership* membership) {
+void EventLoop::Serve(Registry::Membership* membership) noexcept {
   try {
     clients_.emplace_front(this, context_, membership);
-    clients_.front().place = clients_.begin();
-    clients_.front().Begin();
   } catch (const std::exception& error) {
     context_.log->Write(Priority::kError, "connection closed: %s", error.what());
+    return;
   }
+  clients_.front().place = clients_.begin();
+  clients_.front().Begin();
 }
 
 void EventLoop::Remove(EventClient* client) {

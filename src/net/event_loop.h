@@ -57,7 +57,7 @@ class EventLoop {
   void Run();
   void Pass();
   void OnWake();
-  void Serve(Registry::Membership* membership);
+  void Serve(Registry::Membership* membership) noexcept;
   void OnSweep();
   void Wake();
 

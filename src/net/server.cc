@@ -25,6 +25,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr rlim_t kOtherDescriptors = 64;  // segments, listeners, pipes
+constexpr rlim_t kLoopDescriptors = 2;    // what an event loop waits with
 constexpr milliseconds kCutGrace{1000};   // from cutting all connections to giving up on them
 
 milliseconds SteadyNow() {
@@ -33,12 +34,12 @@ milliseconds SteadyNow() {
 }
 
 // Takes all that the hard limit gives, and more of it where that is not enough.
-Status RaiseDescriptorLimit(size_t max_connections) {
+Status RaiseDescriptorLimit(size_t max_connections, size_t io_threads) {
   rlimit limit;
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
     return Status::FromErrno("read", "the descriptor limit", errno).As(Code::kSystem);
   }
-  const rlim_t needed = max_connections + kOtherDescriptors;
+  const rlim_t needed = max_connections + kLoopDescriptors * io_threads + kOtherDescriptors;
   const rlimit wanted{.rlim_cur = std::max(limit.rlim_max, needed),
                       .rlim_max = std::max(limit.rlim_max, needed)};
   if (::setrlimit(RLIMIT_NOFILE, &wanted) == 0) return Status::Ok();
@@ -47,8 +48,13 @@ Status RaiseDescriptorLimit(size_t max_connections) {
   return Status::FromErrno("raise", object, errno).As(Code::kSystem);
 }
 
-void Call(const std::function<void()>& event) {
-  if (event) event();
+// Called from libevent, which is C: nothing may be thrown.
+void Call(const std::function<void()>& event) noexcept {
+  try {
+    if (event) event();
+  } catch (const std::bad_alloc&) {
+    // The service manager is not told: what it waits for happens all the same.
+  }
 }
 
 // Never waits: a client that doesn't take one short line at once goes without.
@@ -83,12 +89,16 @@ Server::Server(const ServerOptions& options, const Log& log)
   context_.on_http_request = [this](const std::string& peer, std::string_view first_line) {
     OnHttpRequest(peer, first_line);
   };
+  context_.on_loop_failed = [this] {
+    loop_failed_ = true;
+    Wake();
+  };
 }
 
 Server::~Server() = default;
 
 Result<std::unique_ptr<Server>> Server::Bind(const ServerOptions& options, const Log& log) {
-  const Status raised = RaiseDescriptorLimit(options.max_connections);
+  const Status raised = RaiseDescriptorLimit(options.max_connections, options.io_threads);
   if (!raised.ok()) return raised;
   std::unique_ptr<Server> server(new Server(options, log));
   const Status bound = options.listen.empty() ? server->BindDefault() : server->BindAll();
@@ -185,10 +195,11 @@ Status Server::StartListeners() {
   return Status::Ok();
 }
 
-void Server::Run() {
+Status Server::Run() {
   if (::event_base_dispatch(base_.get()) != 0) {
-    log_.Write(Priority::kCritical, "the event loop failed: %s", std::strerror(errno));
+    return Status::FromErrno("wait for", "clients", errno).As(Code::kSystem);
   }
+  return loop_failed_ ? Status(Code::kSystem, "an event loop has failed") : Status::Ok();
 }
 
 void Server::OnAccept(Fd client) {
@@ -263,8 +274,12 @@ void Server::AskForCompaction() {
 }
 
 void Server::LogStats() {
-  for (const std::string& line : StatsLines()) {
-    log_.Write(Priority::kNotice, "stats: %s", line.c_str());
+  try {
+    for (const std::string& line : StatsLines()) {
+      log_.Write(Priority::kNotice, "stats: %s", line.c_str());
+    }
+  } catch (const std::bad_alloc&) {
+    log_.Write(Priority::kError, "stats: out of memory");
   }
 }
 
@@ -272,6 +287,7 @@ void Server::LogStats() {
 void Server::OnWake() {
   uint64_t count;
   (void)!::read(wake_.get(), &count, sizeof(count));  // non-blocking; only resets it
+  if (loop_failed_) return (void)::event_base_loopbreak(base_.get());
   if (phase_ != Phase::kServing) return EndIfDrained();
   if (reloading_ && !maintenance_->busy()) {
     reloading_ = false;

@@ -84,11 +84,11 @@ class Server {
 
   // Serves until SIGTERM or SIGINT, then drains: complete requests that were read are answered and
   // connections closed. A second signal or drain_timeout cuts the drain short. The caller closes
-  // the store afterwards.
-  void Run();
+  // the store afterwards. kSystem: an event loop has failed.
+  Status Run();
 
-  // After Run: no thread is left. Where false, one hangs in the disk: neither the server nor the
-  // store may be destroyed, so sync and leave with _exit.
+  // After Run: no thread is left. Where false, one hangs in the disk or an event loop has failed:
+  // neither the server nor the store may be destroyed, so sync and leave with _exit.
   bool drained() const { return drained_; }
 
  private:
@@ -148,6 +148,7 @@ class Server {
   Phase phase_ = Phase::kServing;
   bool reloading_ = false;  // on_reloading was called, on_reloaded not yet
   bool drained_ = false;
+  std::atomic<bool> loop_failed_{false};
   OnceAMinute descriptors_warning_;
   OnceAMinute threads_warning_;
   OnceAMinute http_warning_;

@@ -39,7 +39,7 @@ size_t Session::Consume(std::string_view input, Batch* batch, std::string* repli
     const bool handled =
         !enough && (too_long ? RefuseTooLong(*batch, replies) : HandleLine(line, batch, replies));
     if (handled) used += taken;
-    has_more_ = !handled || is_slow();
+    has_more_ = !handled || is_slow() || std::exchange(yields_, false);
   }
   fetched_ -= std::min(fetched_, used);
   if (batch->empty()) decoded_.clear();
@@ -58,20 +58,24 @@ bool Session::NextLine(std::string_view rest, std::string_view* line, size_t* ta
   return finished;
 }
 
+std::string_view Session::KeyOfGet(std::string_view input) {
+  constexpr std::string_view kGet = "GET ";
+  if (!EqualsIgnoringCase(input.substr(0, kGet.size()), kGet)) return {};
+  const size_t end = input.find('\n');
+  return end == input.npos ? std::string_view() : input.substr(kGet.size(), end - kGet.size());
+}
+
 // One look-up after the other would wait for memory each time; asked for together, they wait once.
 size_t Session::FetchAhead(std::string_view rest) {
-  constexpr std::string_view kGet = "GET ";
   std::array<std::string_view, kLinesAhead> keys;
   size_t count = 0;
   size_t start = 0;
   for (size_t i = 0; i < kLinesAhead; ++i) {
     const size_t end = rest.find('\n', start);
     if (end == rest.npos) break;
-    const std::string_view line = rest.substr(start, end - start);
+    const std::string_view key = KeyOfGet(rest.substr(start, end + 1 - start));
     start = end + 1;
-    if (EqualsIgnoringCase(line.substr(0, kGet.size()), kGet)) {
-      keys[count++] = line.substr(kGet.size());
-    }
+    if (!key.empty()) keys[count++] = key;
   }
   if (count > 1) environment_.store->Prefetch({keys.data(), count});
   return start == 0 ? rest.size() : start;
@@ -108,6 +112,7 @@ void Session::Execute(const Request& request, Batch* batch, std::string* replies
   command.execute(request, environment_, &reply);
   AppendReply(reply, replies);
   closing_ = reply.closes;
+  yields_ = command.lengthy;
 }
 
 void Session::ExecuteSlow(std::string* replies) {

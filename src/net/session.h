@@ -49,12 +49,15 @@ class Session {
   // `input` stays where it is. Likewise ExecuteSlow where is_slow().
   size_t Consume(std::string_view input, Batch* batch, std::string* replies);
 
+  // The key, as the client wrote it, where `input` begins with a complete GET, else empty.
+  static std::string_view KeyOfGet(std::string_view input);
+
   // Takes up the replies to the writes of `batch`, which has been applied, and clears it.
   void Committed(Batch* batch, std::string* replies);
 
   // Consume stopped before the end of the complete requests, because `replies` had passed
-  // kReplyFlushSize, writes have to be committed first or a command is slow: call it again without
-  // waiting for more bytes.
+  // kReplyFlushSize, writes have to be committed first, a command is slow or others shall have
+  // their turn: call it again without waiting for more bytes.
   bool has_more() const { return has_more_; }
 
   // The last request used up takes long and is not executed yet. ExecuteSlow may be called on any
@@ -89,6 +92,7 @@ class Session {
   size_t searched_ = 0;            // bytes of the unfinished line that are known to hold no LF
   size_t fetched_ = 0;             // bytes of what is left over that FetchAhead has seen
   bool has_more_ = false;
+  bool yields_ = false;  // Consume shall stop behind this command
   bool closing_ = false;
 };
 

@@ -1,5 +1,6 @@
 #include "net/turns.h"
 
+#include <array>
 #include <exception>
 
 #include "net/event_client.h"
@@ -10,15 +11,21 @@ namespace {
 
 // How often a client may make the others of a pass wait for a commit.
 constexpr int kMostCommits = 32;
+constexpr int kMostSyncedCommits = 4;
+
+// How many turns' keys are fetched at once.
+constexpr size_t kTurnsAhead = 32;
 
 // What a turn may hold on to for the next client.
-constexpr size_t kKeptReplies = size_t{16} << 10;
+constexpr size_t kKeptReplies = size_t{4} << 10;
 constexpr size_t kKeptOperations = 64;
 
 }  // namespace
 
 Turns::Turns(Store* store)
     : store_(store),
+      most_commits_(store->Stats().fsync_policy == FsyncPolicy::kAlways ? kMostSyncedCommits
+                                                                        : kMostCommits),
       arena_(std::make_unique_for_overwrite<char[]>(kArenaSize)),
       turns_(kMostTurns) {
   active_.reserve(kMostTurns);
@@ -38,7 +45,7 @@ void Turns::TakeAll() {
   for (size_t i = 0; i < count_; i++) active_.push_back(&turns_[i]);
   for (int commits = 1; !active_.empty(); commits++) {
     Execute();
-    Commit(commits == kMostCommits);
+    Commit(commits == most_commits_);
   }
   count_ = 0;
   arena_used_ = 0;
@@ -46,7 +53,9 @@ void Turns::TakeAll() {
 
 // Who has nothing to commit need not wait for those who have.
 void Turns::Execute() {
-  for (Turn* turn : active_) {
+  for (size_t i = 0; i < active_.size(); i++) {
+    if (i % kTurnsAhead == 0 && active_.size() > 1) FetchAhead(i);
+    Turn* const turn = active_[i];
     if (!Try(turn, [](Turn* t) { t->client->Execute(t); })) continue;
     if (turn->batch.empty()) {
       Finish(turn);
@@ -58,9 +67,20 @@ void Turns::Execute() {
   active_.clear();
 }
 
+// One client's look-up after the other's would wait for memory each time.
+void Turns::FetchAhead(size_t first) {
+  std::array<std::string_view, kTurnsAhead> keys;
+  size_t count = 0;
+  for (size_t i = first; i < active_.size() && i < first + kTurnsAhead; i++) {
+    const std::string_view key = active_[i]->client->NextGet(*active_[i]);
+    if (!key.empty()) keys[count++] = key;
+  }
+  if (count > 1) store_->Prefetch({keys.data(), count});
+}
+
 // Who has more to do behind its writes stays active, unless this was the pass's last commit.
 void Turns::Commit(bool last) {
-  if (!batches_.empty()) store_->Apply(batches_);
+  if (!Apply()) writers_.clear();
   for (Turn* turn : writers_) {
     if (!Try(turn, [](Turn* t) { t->client->Committed(t); })) continue;
     if (!last && turn->client->GoesOn(*turn)) {
@@ -73,6 +93,17 @@ void Turns::Commit(bool last) {
   batches_.clear();
 }
 
+// False where nobody knows what came of the writes: then their clients are given up.
+bool Turns::Apply() {
+  try {
+    if (!batches_.empty()) store_->Apply(batches_);
+    return true;
+  } catch (const std::exception& error) {
+    for (Turn* turn : writers_) GiveUp(turn, error.what());
+    return false;
+  }
+}
+
 void Turns::Finish(Turn* turn) {
   if (Try(turn, [](Turn* t) { t->client->Finish(t); })) Reset(turn);
 }
@@ -83,10 +114,14 @@ bool Turns::Try(Turn* turn, void (*step)(Turn* turn)) {
     step(turn);
     return true;
   } catch (const std::exception& error) {
-    Reset(turn);
-    turn->client->Fail(error.what());
+    GiveUp(turn, error.what());
     return false;
   }
+}
+
+void Turns::GiveUp(Turn* turn, const char* reason) {
+  turn->client->Fail(reason);
+  Reset(turn);
 }
 
 void Turns::Reset(Turn* turn) {

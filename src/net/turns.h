@@ -33,7 +33,7 @@ class Turns {
  public:
   explicit Turns(Store* store);
 
-  // No more can be added until TakeAll.
+  // While true, no more can be added: TakeAll comes first.
   bool full() const { return turns_.size() == count_ || kArenaSize - arena_used_ < kRoom; }
 
   // Where bytes of the next client may be received; not while full.
@@ -47,17 +47,21 @@ class Turns {
   void TakeAll();
 
  private:
-  static constexpr size_t kMostTurns = 256;
+  static constexpr size_t kMostTurns = 1024;
   static constexpr size_t kRoom = size_t{16} << 10;
   static constexpr size_t kArenaSize = size_t{1} << 20;
 
   void Execute();
+  void FetchAhead(size_t first);
   void Commit(bool last);
+  bool Apply();
   void Finish(Turn* turn);
   static bool Try(Turn* turn, void (*step)(Turn* turn));
+  static void GiveUp(Turn* turn, const char* reason);
   static void Reset(Turn* turn);
 
   Store* const store_;
+  const int most_commits_;
   const std::unique_ptr<char[]> arena_;
   size_t arena_used_ = 0;
   std::vector<Turn> turns_;  // the first count_ are in use

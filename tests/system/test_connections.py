@@ -52,6 +52,20 @@ class Pipelining(SystemTest):
         self.assertEqual(replies[4:], [b"VALUE 1", b"VALUE 2"])
 
 
+    def test_a_compaction_does_not_hold_back_the_replies_before_it(self):
+        daemon = self.start_daemon()
+        client, other = self.connect(daemon), self.connect(daemon)
+        for number in range(200):
+            client.set("key-%d" % number, b"x" * 200000)
+
+        def answers_meanwhile():
+            client.send_raw(b"PING\nCOMPACT\n")
+            self.assertEqual(client.read_line(), b"OK PONG")
+            meanwhile = other.stats()["compaction_running"] == "1"
+            self.assertEqual(client.read_line(), b"OK")
+            return meanwhile
+        poll_until(answers_meanwhile, what="a compaction is seen behind the reply")
+
     def test_a_compaction_in_the_pipeline_keeps_its_place(self):
         client = self.connect(self.start_daemon())
         replies = client.pipeline(["SET a 1", "COMPACT", "SET a 2", "GET a", "COMPACT", "PING"])

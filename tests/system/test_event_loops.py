@@ -6,8 +6,9 @@ import select
 import signal
 import socket
 import threading
+import time
 
-from harness import EX_OSERR, SystemTest, is_sanitized, main, poll_until
+from harness import EX_OSERR, SLOW, SystemTest, is_sanitized, main, poll_until
 
 CROWD = 2000
 
@@ -60,6 +61,21 @@ class Crowds(SystemTest):
         with daemon.restart().connect() as client:
             self.assertEqual(len(client.contents()), 50)
 
+    def test_who_asked_in_time_is_served_after_the_daemon_was_held_up(self):
+        timeout_s = 1.5 * SLOW
+        daemon = self.start_daemon("--io-threads", "1", "--idle-timeout", "%dms" % (timeout_s * 1e3))
+        clients = [self.connect(daemon) for _ in range(200)]
+        for client in clients:
+            client.send_raw(b"PING\n")
+        self.assertEqual([c.read_line() for c in clients], [b"OK PONG"] * 200)
+        daemon.signal(signal.SIGSTOP)
+        for client in clients:
+            client.send_raw(b"PING\n")
+        time.sleep(timeout_s + 0.1)
+        daemon.signal(signal.SIGCONT)
+        self.assertEqual([c.read_line() for c in clients], [b"OK PONG"] * 200)
+        self.assertEqual([c.read_all() for c in clients], [b""] * 200)
+
     def test_start_fails_where_a_thread_can_not_be_started(self):
         if is_sanitized():
             self.skipTest("a sanitizer reserves more memory than the test allows")
@@ -101,6 +117,35 @@ class Neighbours(SystemTest):
         self.start_compaction(client, other)
         self.assertEqual(client.read_line(), b"OK")
         self.assertEqual(client.request("GET key-0"), b"VALUE " + b"x" * 200000)
+
+    def test_the_time_of_a_compaction_is_not_taken_from_the_next_request(self):
+        self.daemon.stop()
+        self.daemon = self.start_daemon("--io-threads", "1", "--request-timeout", "1s")
+        self.fill()
+        client = self.connect(self.daemon)
+        compacts = False
+        while not compacts:  # else it was over too soon
+            client.send_raw(b"COMPACT\nPI")
+            poll_until(lambda: self.daemon.stats()["compaction_running"] == "1" or
+                       select.select([client.socket], [], [], 0)[0], what="a compaction")
+            self.daemon.signal(signal.SIGSTOP)
+            compacts = not select.select([client.socket], [], [], 0.1)[0]
+            if compacts:
+                time.sleep(1.2)
+            self.daemon.signal(signal.SIGCONT)
+            self.assertEqual(client.read_line(), b"OK")
+            time.sleep(0.3 if compacts else 0)
+            self.assertEqual(client.request("NG"), b"OK PONG")
+
+    def test_syncs_in_a_pipeline_keep_their_places(self):
+        client, other = self.connect(self.daemon), self.connect(self.daemon)
+        threads = int(self.daemon.status_field("Threads"))
+        client.send_raw(b"SET a 1\nSYNC\nGET a\nSYNC\n" * 500)
+        self.assertEqual(other.request("PING"), b"OK PONG")
+        self.assertLessEqual(int(self.daemon.status_field("Threads")), threads + 2)
+        for _ in range(500):
+            self.assertEqual([client.read_line() for _ in range(4)],
+                             [b"OK", b"OK", b"VALUE 1", b"OK"])
 
     def test_a_stop_during_a_compaction_waits_for_nothing_else(self):
         self.fill()

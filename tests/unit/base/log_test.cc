@@ -2,6 +2,7 @@
 
 #include <CppUTest/TestHarness.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <string>
@@ -72,3 +73,35 @@ TEST(Log, ALongLineIsNotCut) {
   }
   CHECK_TRUE(scratch.Read("stderr") == "keystoned: " + text + "\n");
 }
+
+TEST(Log, LinesAroundTheSizeOfTheBufferAreWhole) {
+  for (size_t size = 980; size <= 1040; size++) {
+    const std::string text(size, 'x');
+    {
+      const CapturedStderr captured(scratch);
+      Log(Log::Sink::kStderrJournal, Priority::kInfo).Write(Priority::kInfo, "%s", text.c_str());
+    }
+    CHECK_TRUE(scratch.Read("stderr") == "<6>" + text + "\n");
+    CHECK_EQUAL(0, ::unlink(scratch.File("stderr").c_str()));
+  }
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// Sanitizers end a program that is out of memory.
+TEST(Log, ALongLineIsCutWhereMemoryIsOut) {
+  const std::string text(size_t{64} << 20, 'x');
+  {
+    const CapturedStderr captured(scratch);
+    rlimit before{};
+    CHECK_EQUAL(0, ::getrlimit(RLIMIT_AS, &before));
+    const rlimit none{.rlim_cur = 1, .rlim_max = before.rlim_max};
+    CHECK_EQUAL(0, ::setrlimit(RLIMIT_AS, &none));
+    Log(Log::Sink::kStderr, Priority::kInfo).Write(Priority::kInfo, "%s", text.c_str());
+    CHECK_EQUAL(0, ::setrlimit(RLIMIT_AS, &before));
+  }
+  const std::string line = scratch.Read("stderr");
+  CHECK_TRUE(line.starts_with("keystoned: xxxx"));
+  CHECK_TRUE(line.ends_with("x... (cut: out of memory)\n"));
+  CHECK_TRUE(line.size() > 1000 && line.size() < 1024);
+}
+#endif

@@ -52,6 +52,18 @@ TEST(Buffer, TheRoomGrowsWithWhatIsThere) {
   CHECK_TRUE(buffer.Room().size() == 256 * 1024);
 }
 
+TEST(Buffer, BytesAreSeldomMovedWhileItGrows) {
+  int moves = 0;
+  for (size_t size = 0; size < size_t{64} << 20; size += 16 * 1024) {
+    const char* const before = buffer.bytes().data();
+    const std::span<char> room = buffer.Room();
+    if (buffer.bytes().data() != before) moves++;
+    std::memset(room.data(), 'x', 16 * 1024);
+    buffer.Added(16 * 1024);
+  }
+  CHECK_TRUE(moves <= 13);  // each time to twice the memory
+}
+
 TEST(Buffer, AStreamOfAddsAndDropsLosesNothing) {
   std::string expected;
   unsigned random = 1;

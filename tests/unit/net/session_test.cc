@@ -192,6 +192,37 @@ TEST(Session, ASlowCommandIsLeftToWhoeverHasTheTime) {
   CHECK_FALSE(session->has_more());
 }
 
+TEST(Session, OthersHaveTheirTurnBehindALengthyCommand) {
+  for (const std::string& line : {"SCAN 0\n"s, "STATS\n"s}) {
+    std::string replies;
+    UNSIGNED_LONGS_EQUAL(line.size(), session->Consume(line + "PING\n", &batch, &replies));
+    CHECK_TRUE(session->has_more());
+    CHECK_FALSE(session->is_slow());
+    replies.clear();
+    UNSIGNED_LONGS_EQUAL(5, session->Consume("PING\n", &batch, &replies));
+    CHECK_FALSE(session->has_more());
+    CHECK_EQUAL("OK PONG\n"s, replies);
+  }
+}
+
+TEST(Session, TheKeyOfACompleteGetIsKnownAhead) {
+  CHECK_TRUE(Session::KeyOfGet("GET key\nGET other\n") == "key");
+  CHECK_TRUE(Session::KeyOfGet("get key\n") == "key");
+  for (const std::string_view input :
+       {"", "GET", "GET key", "GET \n", "SET key 1\n", "\nGET key\n"}) {
+    CHECK_TRUE(Session::KeyOfGet(input).empty());
+  }
+}
+
+TEST(Session, ASyncMayTakeLong) {
+  std::string replies;
+  UNSIGNED_LONGS_EQUAL(5, session->Consume("SYNC\nPING\n", &batch, &replies));
+  CHECK_TRUE(session->is_slow());
+  CHECK_EQUAL(""s, replies);
+  session->ExecuteSlow(&replies);
+  CHECK_EQUAL("OK\n"s, replies);
+}
+
 TEST(Session, AnswersMoreWritesThanABatchHolds) {
   std::string input;
   std::string expected;
