@@ -6,7 +6,7 @@ import os
 import signal
 
 from harness import (EX_CANTCREAT, EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, SystemTest, main,
-                     read_text)
+                     poll_until, read_text)
 
 
 def is_locked(path):
@@ -154,6 +154,7 @@ class DataDirectory(SystemTest):
             daemon.request("SET key-%d %s" % (n, "x" * 100))
         self.assertEqual(daemon.request("COMPACT"), b"OK")
         self.assertEqual(os.stat(daemon.data).st_mode & 0o777, 0o700)
+        poll_until(lambda: not daemon.files(".tmp"), what="hints are made")
         for name in daemon.files():
             mode = os.stat(os.path.join(daemon.data, name)).st_mode & 0o777
             allowed = (0o600, 0o640, 0o644) if name == "keystoned.port" else (0o600,)
