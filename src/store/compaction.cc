@@ -186,7 +186,7 @@ Status Compaction::Relocate(const Team& team, SegmentSet::List* old) {
   const auto relocate = [&](size_t, size_t i) { return team[i]->Relocate(); };
   Status status = RunTasks(team.size(), team.size(), relocate, [] {});
   if (status.ok()) return status;
-  kept_ = std::move(*old);
+  kept_.swap(*old);
   return commit_->BecomeReadOnlyForGood(status);
 }
 
