@@ -58,11 +58,12 @@ Status Compactor::CopyPart(const SegmentPart& part) {
                                      source.header().first_sequence, true, visit);
   if (status.ok()) status = CopyWindow(source);
   if (!status.ok()) return status;
-  if (end.kind == ScanEnd::Kind::kDamage) {
-    return {Code::kCorrupt, source.path() + ": offset " + std::to_string(end.damage_offset) + ": " +
-                                end.reason + "; run keystone-log check"};
-  }
-  return Status::Ok();
+  if (end.kind == ScanEnd::Kind::kEnd) return Status::Ok();
+  const bool zeros = end.kind == ScanEnd::Kind::kZeros;
+  return {Code::kCorrupt, source.path() + ": offset " +
+                              std::to_string(zeros ? end.offset : end.damage_offset) + ": " +
+                              (zeros ? "zeros where records were" : end.reason) +
+                              "; run keystone-log check"};
 }
 
 void Compactor::See(const PlacedRecord& placed) {

@@ -363,6 +363,23 @@ TEST(Compaction, BitRotInATombstoneStopsIt) {
   CheckStoppedByDamageAt(tombstone + 24);
 }
 
+TEST(Compaction, ZerosInPlaceOfTheLastRecordsStopIt) {
+  Put("first", "value");
+  const uint64_t end = scratch.Read(kFirst).size();
+  Put("last", "value");
+  std::string bytes = scratch.Read(kFirst);
+  for (size_t i = end; i < bytes.size(); i++) {
+    testing::FlipByte(scratch.File(kFirst), i, static_cast<unsigned char>(bytes[i]));
+  }
+  for (const CompactionMode each : kBothModes) {
+    mode = each;
+    const Status status = Compact();
+    CHECK_EQUAL(Code::kCorrupt, status.code());
+    CheckSays("zeros where records were", status);
+    CHECK_TRUE(scratch.Has(kFirst));
+  }
+}
+
 TEST(Compaction, OnceCancelledItIsRefused) {
   for (const bool filled : {false, true}) {
     if (filled) Fill();
