@@ -3,7 +3,6 @@
 #include <config.h>
 #include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -13,7 +12,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <ctime>
 #include <exception>
 #include <memory>
 #include <new>
@@ -21,6 +19,7 @@
 #include <span>
 #include <utility>
 
+#include "base/semaphore.h"
 #include "base/thread.h"
 #include "net/listener.h"
 #include "store/batch.h"
@@ -342,37 +341,21 @@ void LogClosed(const ConnectionContext& context, int fd, const char* reason) noe
 // the one would wait for that the other still holds.
 class ConnectionThreads::Spare {
  public:
-  Spare() { ::sem_init(&woken_, 0, 0); }
-  Spare(const Spare&) = delete;
-  Spare& operator=(const Spare&) = delete;
-  ~Spare() { ::sem_destroy(&woken_); }
-
   void Wake(Registry::Membership membership) {
     membership_ = std::move(membership);
     given_.store(true, std::memory_order_release);
-    ::sem_post(&woken_);
+    woken_.Post();
   }
-  void Wait() {
-    while (::sem_wait(&woken_) != 0) continue;
-  }
-  bool WaitFor(std::chrono::seconds time) {
-    timespec until{};
-    ::clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += time.count();
-    int result;
-    do {
-      result = ::sem_clockwait(&woken_, CLOCK_MONOTONIC, &until);
-    } while (result != 0 && errno == EINTR);
-    return result == 0;
-  }
-  // Once woken. The thread sanitizer doesn't see what sem_clockwait orders, but given_.
+  void Wait() { woken_.Wait(); }
+  bool WaitFor(std::chrono::seconds time) { return woken_.WaitFor(time); }
+  // Once woken. The thread sanitizer sees what given_ orders.
   Registry::Membership Take() {
     if (!given_.load(std::memory_order_acquire)) return {};
     return std::move(membership_);
   }
 
  private:
-  sem_t woken_{};
+  Semaphore woken_;
   std::atomic<bool> given_{false};
   Registry::Membership membership_;
 };

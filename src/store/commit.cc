@@ -136,8 +136,8 @@ bool Commit::BecomeLeader(Waiter* waiter) {
 }
 
 Commit::Turn Commit::Await(Waiter* waiter) {
-  waiter->turn.wait(Turn::kWait, std::memory_order_acquire);
-  return waiter->turn.load(std::memory_order_acquire);
+  waiter->told.Wait();
+  return waiter->turn;
 }
 
 // To wake the next leader takes longer than a round without a sync, and nobody would commit
@@ -189,11 +189,10 @@ void Commit::TellAll(Waiter* round) {
   while (round != nullptr) Tell(std::exchange(round, round->next), Turn::kDone);
 }
 
-// A waiter's memory may be gone as soon as it sees its turn. The wake-up behind that only takes the
-// address; at worst it wakes somebody who will look and sleep again.
+// A waiter's memory may be gone as soon as it is told.
 void Commit::Tell(Waiter* waiter, Turn turn) {
-  waiter->turn.store(turn, std::memory_order_release);
-  waiter->turn.notify_one();
+  waiter->turn = turn;
+  waiter->told.Post();
 }
 
 // One line when writes begin to be refused and one when they work again, not one a write.

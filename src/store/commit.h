@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/semaphore.h"
 #include "base/status.h"
 #include "store/batch.h"
 #include "store/directory.h"
@@ -84,7 +85,7 @@ class Commit {
   Stats GetStats() const;
 
  private:
-  enum class Turn : int { kWait, kLead, kDone };
+  enum class Turn { kLead, kDone };
 
   // A thread in Submit. Its batches share a round; the leader sets their status before it says
   // kDone.
@@ -92,7 +93,8 @@ class Commit {
     std::span<Batch* const> batches;
     Status* sealed = nullptr;  // not null: no batches, but the active segment is to be sealed
     BatchSize size;
-    std::atomic<Turn> turn{Turn::kWait};
+    Turn turn = Turn::kDone;  // once it is told
+    Semaphore told;
     Waiter* next = nullptr;  // behind it in the queue, or in its round
   };
 
