@@ -1,11 +1,14 @@
 #include "disk.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
@@ -22,6 +25,10 @@ int __real_fsync(int fd);
 int __real_fdatasync(int fd);
 int __real_rename(const char* from, const char* to);
 int __real_unlink(const char* path);
+ssize_t __real_read(int fd, void* data, size_t size);
+ssize_t __real_pread(int fd, void* data, size_t size, off_t offset);
+void* __real_mmap(void* address, size_t size, int protection, int flags, int fd, off_t offset);
+DIR* __real_opendir(const char* path);
 }
 
 namespace crash {
@@ -45,6 +52,8 @@ struct Watched {
   Names names;
   std::unordered_map<int, Opened> opened;  // by descriptor
   std::function<void(const Event&)> visit;
+  std::optional<Fault> fault;
+  bool has_failed = false;
 };
 
 // Made late: what is allocated before main, CppUTest wants to free itself.
@@ -74,6 +83,38 @@ void Add(Event event) {
   Watching().names.Apply(event);
   Watching().journal.push_back(std::move(event));
 }
+
+// What is to become of a call.
+struct Verdict {
+  bool fails = false;  // errno is set
+  bool halves = false;
+};
+
+Verdict Judge(Fault::Call call, std::string_view path) {
+  Watched& watched = Watching();
+  std::optional<Fault>& fault = watched.fault;
+  const bool of_hints = path.find(".hint") != path.npos;
+  if (!fault || fault->call != call || fault->of_hints != of_hints) return {};
+  if (fault->skip > 0) {
+    fault->skip--;
+    return {};
+  }
+  watched.has_failed = true;
+  const Fault now = *fault;
+  if (now.how == Fault::How::kOnce || now.how == Fault::How::kShort) fault.reset();
+  if (now.how == Fault::How::kTorn) fault->how = Fault::How::kOnce;
+  errno = now.error;
+  const bool halves = now.how == Fault::How::kShort || now.how == Fault::How::kTorn;
+  return {.fails = !halves, .halves = halves};
+}
+
+// The same for a call on a descriptor that is watched; others go well.
+Verdict Judge(Fault::Call call, int fd) {
+  const Opened* file = Find(fd);
+  return file == nullptr ? Verdict() : Judge(call, file->path);
+}
+
+size_t Half(size_t size) { return (size + 1) / 2; }
 
 // Holds the mutex during a call, and lets the visitor see what the call came to.
 class Call {
@@ -110,10 +151,11 @@ void AddWrite(Opened* file, const iovec* pieces, int count, uint64_t offset, siz
 
 int Open(const char* path, int flags, mode_t mode) {
   const Call call;
+  const auto name = Below(path);
+  if (name && Judge(Fault::Call::kOpen, *name).fails) return -1;
   const int fd = __real_open(path, flags, mode);
   if (fd < 0) return fd;
   Watching().opened.erase(fd);
-  const auto name = Below(path);
   if (!name) return fd;
   int file = Watching().names.Find(*name);
   if (file < 0) {
@@ -129,6 +171,7 @@ int Open(const char* path, int flags, mode_t mode) {
 template <class Real>
 int Sync(int fd, Real real) {
   const Call call;
+  if (Judge(Fault::Call::kSync, fd).fails) return -1;
   const int result = real(fd);
   const Opened* file = Find(fd);
   if (result == 0 && file != nullptr) {
@@ -158,6 +201,18 @@ Journal StopWatching() {
 void Mark(Kind kind, uint64_t number) {
   const std::lock_guard lock(Watching().mutex);
   Add({.kind = kind, .number = number});
+}
+
+void Inject(const Fault& fault) {
+  const std::lock_guard lock(Watching().mutex);
+  Watching().fault = fault;
+  Watching().has_failed = false;
+}
+
+bool StopFaults() {
+  const std::lock_guard lock(Watching().mutex);
+  Watching().fault.reset();
+  return Watching().has_failed;
 }
 
 void AfterEach(std::function<void(const Event&)> visit) {
@@ -191,7 +246,9 @@ int __wrap_mkdir(const char* path, mode_t mode) {
 
 ssize_t __wrap_write(int fd, const void* data, size_t size) {
   const crash::Call call;
-  const ssize_t result = __real_write(fd, data, size);
+  const crash::Verdict verdict = crash::Judge(crash::Fault::Call::kWrite, fd);
+  if (verdict.fails) return -1;
+  const ssize_t result = __real_write(fd, data, verdict.halves ? crash::Half(size) : size);
   crash::Opened* file = crash::Find(fd);
   if (result > 0 && file != nullptr) {
     const iovec piece{const_cast<void*>(data), size};
@@ -203,7 +260,12 @@ ssize_t __wrap_write(int fd, const void* data, size_t size) {
 
 ssize_t __wrap_pwritev(int fd, const iovec* pieces, int count, off_t offset) {
   const crash::Call call;
-  const ssize_t result = __real_pwritev(fd, pieces, count, offset);
+  const crash::Verdict verdict = crash::Judge(crash::Fault::Call::kWrite, fd);
+  if (verdict.fails) return -1;
+  iovec half = pieces[0];
+  half.iov_len = crash::Half(half.iov_len);
+  const ssize_t result = verdict.halves ? __real_pwritev(fd, &half, 1, offset)
+                                        : __real_pwritev(fd, pieces, count, offset);
   crash::Opened* file = crash::Find(fd);
   if (result > 0 && file != nullptr) {
     crash::AddWrite(file, pieces, count, static_cast<uint64_t>(offset),
@@ -217,8 +279,37 @@ ssize_t __wrap_pwrite(int fd, const void* data, size_t size, off_t offset) {
   return __wrap_pwritev(fd, &piece, 1, offset);
 }
 
+ssize_t __wrap_read(int fd, void* data, size_t size) {
+  const crash::Call call;
+  const crash::Verdict verdict = crash::Judge(crash::Fault::Call::kRead, fd);
+  if (verdict.fails) return -1;
+  return __real_read(fd, data, verdict.halves ? crash::Half(size) : size);
+}
+
+ssize_t __wrap_pread(int fd, void* data, size_t size, off_t offset) {
+  const crash::Call call;
+  const crash::Verdict verdict = crash::Judge(crash::Fault::Call::kRead, fd);
+  if (verdict.fails) return -1;
+  return __real_pread(fd, data, verdict.halves ? crash::Half(size) : size, offset);
+}
+
+void* __wrap_mmap(void* address, size_t size, int protection, int flags, int fd, off_t offset) {
+  const crash::Call call;
+  const bool fails = fd < 0 ? crash::Judge(crash::Fault::Call::kPages, "").fails
+                            : crash::Judge(crash::Fault::Call::kMap, fd).fails;
+  return fails ? MAP_FAILED : __real_mmap(address, size, protection, flags, fd, offset);
+}
+
+DIR* __wrap_opendir(const char* path) {
+  const crash::Call call;
+  const auto name = crash::Below(path);
+  if (name && crash::Judge(crash::Fault::Call::kList, *name).fails) return nullptr;
+  return __real_opendir(path);
+}
+
 int __wrap_ftruncate(int fd, off_t size) {
   const crash::Call call;
+  if (crash::Judge(crash::Fault::Call::kResize, fd).fails) return -1;
   const int result = __real_ftruncate(fd, size);
   const crash::Opened* file = crash::Find(fd);
   if (result == 0 && file != nullptr) {
@@ -236,8 +327,9 @@ int __wrap_fdatasync(int fd) { return crash::Sync(fd, __real_fdatasync); }
 
 int __wrap_rename(const char* from, const char* to) {
   const crash::Call call;
-  const int result = __real_rename(from, to);
   const auto name = crash::Below(from);
+  if (name && crash::Judge(crash::Fault::Call::kRename, *name).fails) return -1;
+  const int result = __real_rename(from, to);
   const auto new_name = crash::Below(to);
   if (result == 0 && name && new_name) {
     const int file = crash::Watching().names.Find(*name);
@@ -251,8 +343,9 @@ int __wrap_rename(const char* from, const char* to) {
 
 int __wrap_unlink(const char* path) {
   const crash::Call call;
-  const int result = __real_unlink(path);
   const auto name = crash::Below(path);
+  if (name && crash::Judge(crash::Fault::Call::kUnlink, *name).fails) return -1;
+  const int result = __real_unlink(path);
   if (result == 0 && name) {
     const int file = crash::Watching().names.Find(*name);
     crash::Add({.kind = crash::Kind::kUnlink, .file = file, .path = *name});

@@ -22,6 +22,29 @@ Journal StopWatching();
 
 void Mark(Event::Kind kind, uint64_t number);
 
+// Which calls fail. Calls on hints, which a thread in the background makes whenever it likes, count
+// for themselves.
+struct Fault {
+  enum class Call { kOpen, kList, kRead, kWrite, kSync, kResize, kRename, kUnlink, kMap, kPages };
+  enum class How {
+    kOnce,        // with `error`
+    kFromThenOn,  // with `error`
+    kShort,       // once; it reads or writes half, which is no error
+    kTorn,        // it writes half, and the next one fails with `error`
+  };
+
+  Call call;
+  int error = 0;
+  How how = How::kOnce;
+  size_t skip = 0;  // so many calls of this kind go well before
+  bool of_hints = false;
+};
+
+// From now on, in place of any other.
+void Inject(const Fault& fault);
+// No more faults. True where there has been one.
+bool StopFaults();
+
 // To be called after each event by the thread that caused it, but for events that it causes itself.
 // Set before other threads come.
 void AfterEach(std::function<void(const Event&)> visit);

@@ -19,6 +19,7 @@
 #include <functional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "journal.h"
@@ -66,6 +67,7 @@ class Explorer {
   std::string ExplorePoint(const Disk& disk, const Promise& promise);
   const Outcome& Recover(const Tree& tree, uint64_t hash);
   std::string Try(const std::string& directory, Contents* contents);
+  std::string TryAgain(const std::string& directory, const Contents& expected);
   std::string Judge(const Outcome& outcome, uint64_t least, uint64_t most) const;
 
   const std::string scratch_;
@@ -74,13 +76,15 @@ class Explorer {
   const std::vector<Contents>* after_ = nullptr;  // of the journal at hand
   Counts counts_;
   std::unordered_map<uint64_t, Outcome> outcomes_;  // by the hash of the state
+  std::unordered_set<uint64_t> closed_;             // good states that a recovery has left
 };
 
 // Where scratch directories go: to memory, where there is such a place.
 std::string ScratchParent();
 
-// A directory `path`, which must not exist, with these files.
+// A directory `path`, which must not exist, with these files; and back.
 void WriteTree(const Tree& tree, const std::string& path);
+Tree ReadTree(const std::string& path);
 
 // The directory below a journal's root that has the store.
 inline constexpr char kDataDirectory[] = "data";

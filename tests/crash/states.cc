@@ -188,6 +188,14 @@ void Disk::ForEachKill(const Visitor& visit) const {
   }
 }
 
+Journal Disk::WaitsFor(int file) const {
+  Journal waits;
+  for (const Unsynced& unsynced : unsynced_) {
+    if (unsynced.owner == file) waits.push_back(unsynced.event);
+  }
+  return waits;
+}
+
 std::string Disk::Describe(const Fates& fates) const {
   std::string text;
   for (size_t i = 0; i < fates.size(); i++) {

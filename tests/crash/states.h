@@ -63,7 +63,10 @@ class Disk {
   Tree Build(const Fates& fates) const;
   Tree BuildAll() const { return Build(Fates(unsynced_.size())); }
 
-  // "all kept but: lost ..., torn ...", for people.
+  // What a sync of this file would make durable.
+  Journal WaitsFor(int file) const;
+
+  // What became of each call, for people.
   std::string Describe(const Fates& fates) const;
 
  private:

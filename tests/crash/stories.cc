@@ -143,6 +143,7 @@ Story Rotate(FsyncPolicy policy) {
   stage.Apply({"c=3*1900", "d=4*300"});
   stage.Apply({"-a b=5*5000"});
   stage.Apply({"e=6"});
+  stage.Sync();
   stage.Apply({"-b a=7*3000", "-c", "f=8*2000"});
   stage.Apply({"g=9"});
   return stage.End();
@@ -161,6 +162,7 @@ Story Compact(FsyncPolicy policy, CompactionMode mode) {
   };
   compact();
   stage.Apply({"a=7 -d g=8*700"});
+  stage.Sync();
   compact();
   stage.Apply({"-g h=9"});
   return stage.End();
@@ -199,10 +201,9 @@ Story KillAndGoOn(const Story& story, size_t last) {
   Stage stage(story.options, disk.BuildAll(), std::move(before));
   stage.Open();
   const Contents contents = stage.Read();
-  size_t groups = story.after.size() - 1;
-  while (groups > 0 && story.after[groups] != contents) groups--;
-  stage.load().Resume(
-      {story.after.begin(), story.after.begin() + static_cast<ptrdiff_t>(groups) + 1});
+  std::vector<Contents> after = story.after;
+  while (after.size() > 1 && after.back() != contents) after.pop_back();
+  stage.load().Resume(std::move(after));
   stage.Apply({"a=again z=1*600"});
   Story next = stage.End();
   next.from = last + 1;
