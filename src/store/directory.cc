@@ -157,4 +157,11 @@ void Directory::SkipNumbersTo(uint64_t highest) {
 
 Status Directory::Sync() const { return SyncFile(self_.get(), path_); }
 
+Status Directory::SyncName() const {
+  const std::string parent = path_ + "/..";
+  auto fd = OpenDirectory(parent);
+  if (fd.status().code() == Code::kPermission) return Status::Ok();
+  return fd.ok() ? SyncFile(fd.value().get(), parent) : fd.status();
+}
+
 }  // namespace keystone

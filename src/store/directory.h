@@ -61,6 +61,8 @@ class Directory {
   void SkipNumbersTo(uint64_t highest);  // numbers up to it are taken
 
   Status Sync() const;
+  // Puts the directory's own name on stable storage, where its parent may be opened at all.
+  Status SyncName() const;
   std::string Path(const std::string& name) const { return path_ + "/" + name; }
   const std::string& path() const { return path_; }
 

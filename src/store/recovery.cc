@@ -70,6 +70,8 @@ Status Recovery::CheckNoSegments() {
 
 Status Recovery::StartNewStore() {
   if (Status status = directory_->StartNew(); !status.ok()) return status;
+  // Whoever made the directory, now or in a start that was interrupted.
+  if (Status status = directory_->SyncName(); !status.ok()) return status;
   auto segment = directory_->CreateSegment(1, segment_size_bytes_);
   if (!segment.ok()) return segment.status();
   if (Status status = segment.value()->Finish(); !status.ok()) return status;
@@ -88,6 +90,9 @@ Status Recovery::Replay(Index* index, Recovered* recovered) {
   keystone::Replay replay(directory_->path(), &segments, directory_->manifest().seed, log_, &meter);
   if (Status status = replay.Run(index); !status.ok()) return status;
 
+  // A process that was killed may have left the MANIFEST to the kernel only. Nothing of what an
+  // older one names may go before this one is on stable storage, and nothing be acknowledged.
+  if (Status status = directory_->Sync(); !status.ok()) return status;
   if (Status status = EndSegment(&active, replay.active_end()); !status.ok()) return status;
   if (Status status = RemoveLeftovers(); !status.ok()) return status;
   if (Status status = RemoveHints(replay.WithBadHint()); !status.ok()) return status;

@@ -7,8 +7,10 @@
 #include <fstream>
 #include <iterator>
 
-Scratch::Scratch() {
-  std::string pattern = std::filesystem::temp_directory_path() / "keystone-unit-XXXXXX";
+Scratch::Scratch(const std::string& parent) {
+  const std::filesystem::path where =
+      parent.empty() ? std::filesystem::temp_directory_path() : std::filesystem::path(parent);
+  std::string pattern = where / "keystone-unit-XXXXXX";
   if (::mkdtemp(pattern.data()) == nullptr) FAIL("mkdtemp failed");
   path_ = pattern;
 }

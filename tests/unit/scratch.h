@@ -7,7 +7,7 @@
 
 class Scratch {
  public:
-  Scratch();
+  explicit Scratch(const std::string& parent = {});  // empty: where temporary files go
   ~Scratch();
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;

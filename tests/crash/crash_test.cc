@@ -1,0 +1,113 @@
+// Every crash point of what the store does.
+#include <stdio.h>
+
+#include <string>
+#include <vector>
+
+#include "explorer.h"
+#include "scratch.h"
+#include "stories.h"
+
+// clang-format off
+#include <CppUTest/TestHarness.h>
+// clang-format on
+
+using crash::Explorer;
+using crash::Story;
+using crash::Tree;
+using keystone::CompactionMode;
+using keystone::FsyncPolicy;
+
+namespace {
+
+constexpr FsyncPolicy kPolicies[] = {FsyncPolicy::kAlways, FsyncPolicy::kEverySecond,
+                                     FsyncPolicy::kNo};
+
+void Print(const char* what, const Explorer::Counts& counts) {
+  printf("%s: %zu crash points, %zu states, %zu of them recovered from\n", what, counts.points,
+         counts.states, counts.opened);
+}
+
+}  // namespace
+
+TEST_GROUP(Crash) {
+  Scratch scratch{crash::ScratchParent()};
+
+  void Visit(Explorer * explorer, const Story& story) {
+    const std::string wrong = explorer->Explore(story.journal, story.after, story.from);
+    if (!wrong.empty()) FAIL(wrong.c_str());
+  }
+
+  void VisitAll(const char* what, const Story& story) {
+    Explorer explorer(scratch.path(), story.options);
+    Visit(&explorer, story);
+    Print(what, explorer.counts());
+  }
+
+  // All that crashes in `story` leave.
+  std::vector<Tree> StatesOf(const Story& story) {
+    std::vector<Tree> states;
+    Explorer explorer(scratch.path(), story.options);
+    explorer.AlsoCheck([&](const Tree& tree, const std::string&) {
+      states.push_back(tree);
+      return "";
+    });
+    Visit(&explorer, story);
+    return states;
+  }
+
+  void VisitRecoveries(const char* what, const Story& story) {
+    Explorer explorer(scratch.path(), story.options);
+    for (const Tree& tree : StatesOf(story)) Visit(&explorer, crash::Recover(story, tree));
+    Print(what, explorer.counts());
+  }
+
+  void VisitKills(const char* what, const Story& story) {
+    Explorer explorer(scratch.path(), story.options);
+    for (size_t i = 0; i < story.journal.size(); i++) {
+      Visit(&explorer, crash::KillAndGoOn(story, i));
+    }
+    Print(what, explorer.counts());
+  }
+};
+
+TEST(Crash, FirstStart) { VisitAll("first start", crash::FirstStart(FsyncPolicy::kAlways)); }
+
+TEST(Crash, Append) {
+  for (const FsyncPolicy policy : kPolicies) VisitAll("append", crash::Append(policy));
+}
+
+TEST(Crash, AppendToReserve) { VisitAll("append to reserve", crash::AppendToReserve()); }
+
+TEST(Crash, Rotate) {
+  for (const FsyncPolicy policy : kPolicies) VisitAll("rotate", crash::Rotate(policy));
+}
+
+TEST(Crash, CompactWhileTheWorldStands) {
+  for (const FsyncPolicy policy : kPolicies) {
+    VisitAll("compact", crash::Compact(policy, CompactionMode::kStopTheWorld));
+  }
+}
+
+TEST(Crash, CompactOnline) {
+  for (const FsyncPolicy policy : kPolicies) {
+    VisitAll("compact online", crash::Compact(policy, CompactionMode::kOnline));
+  }
+}
+
+TEST(Crash, StopAndStart) {
+  for (const FsyncPolicy policy : kPolicies) VisitAll("stop, start", crash::StopAndStart(policy));
+}
+
+TEST(Crash, Recovery) {
+  VisitRecoveries("recovery", crash::FirstStart(FsyncPolicy::kNo));
+  VisitRecoveries("recovery", crash::Append(FsyncPolicy::kNo));
+  VisitRecoveries("recovery", crash::Rotate(FsyncPolicy::kNo));
+}
+
+TEST(Crash, KillThenPowerCut) {
+  VisitKills("kill, start, power cut", crash::Append(FsyncPolicy::kAlways));
+  VisitKills("kill, start, power cut", crash::Rotate(FsyncPolicy::kAlways));
+  VisitKills("kill, start, power cut",
+             crash::Compact(FsyncPolicy::kAlways, CompactionMode::kOnline));
+}

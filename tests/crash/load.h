@@ -1,0 +1,63 @@
+// A client that remembers: it gives groups to a store, marks in the journal what it was promised,
+// and knows what the store holds after each group.
+//
+// One thread at a time.
+#ifndef KEYSTONE_TESTS_CRASH_LOAD_H_
+#define KEYSTONE_TESTS_CRASH_LOAD_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "store/store.h"
+
+namespace crash {
+
+using Contents = std::map<std::string, std::string>;
+
+struct Change {
+  std::string key;
+  std::optional<std::string> value;  // none: delete it
+};
+using Group = std::vector<Change>;
+
+// "a=1 b=2 -c": an operation a word; a value "x*1000" is repeated so many times.
+Group MakeGroup(std::string_view text);
+
+keystone::Log Quiet();
+
+keystone::Result<Contents> ReadAll(keystone::Store* store);
+
+class Load {
+ public:
+  explicit Load(keystone::FsyncPolicy policy) : policy_(policy) {}
+
+  // Groups in the order of the log, committed together.
+  keystone::Status Apply(keystone::Store* store, const std::vector<std::string>& groups);
+
+  keystone::Status Sync(keystone::Store* store);
+  keystone::Status Compact(keystone::Store* store, keystone::CompactionMode mode);
+  keystone::Status Close(keystone::Store* store);
+
+  // Goes on with a store that was opened and holds after.back().
+  void Resume(std::vector<Contents> after);
+
+  // after()[n]: what a store holds after n groups.
+  const std::vector<Contents>& after() const { return after_; }
+  const Contents& now() const { return after_.back(); }
+
+ private:
+  void Acknowledge();
+
+  const keystone::FsyncPolicy policy_;
+  std::vector<Contents> after_{Contents()};
+};
+
+}  // namespace crash
+
+#endif  // KEYSTONE_TESTS_CRASH_LOAD_H_

@@ -1,0 +1,213 @@
+#include "stories.h"
+
+#include <filesystem>
+#include <string_view>
+#include <utility>
+
+#include "disk.h"
+#include "explorer.h"
+#include "scratch.h"
+
+// clang-format off
+#include <CppUTest/TestHarness.h>
+// clang-format on
+
+namespace crash {
+
+namespace {
+
+using keystone::CompactionMode;
+using keystone::FsyncPolicy;
+using keystone::Status;
+using keystone::Store;
+
+constexpr uint64_t kSmallSegment = 4096;
+constexpr uint64_t kBigSegment = 1 << 20;
+
+void CheckOk(const Status& status) { STRCMP_EQUAL("", status.message().c_str()); }
+
+// A store at work while its directory is watched.
+class Stage {
+ public:
+  explicit Stage(FsyncPolicy policy, uint64_t segment_size_bytes = kSmallSegment)
+      : Stage({.directory = {}, .fsync = policy, .segment_size_bytes = segment_size_bytes}, {},
+              {}) {}
+
+  // Goes on where `before` has left `tree`.
+  Stage(const keystone::StoreOptions& options, const Tree& tree, Journal before)
+      : options_(options), load_(options.fsync) {
+    WriteTree(tree, root_);
+    options_.directory = root_ + "/" + kDataDirectory;
+    Watch(root_, std::move(before));
+  }
+
+  void Open() {
+    auto store = Store::Open(options_, Quiet());
+    CheckOk(store.status());
+    store_ = std::move(store.value());
+  }
+  void Apply(const std::vector<std::string>& groups) { CheckOk(load_.Apply(store(), groups)); }
+  void Sync() { CheckOk(load_.Sync(store())); }
+  void Compact(CompactionMode mode) { CheckOk(load_.Compact(store(), mode)); }
+  void Close() {
+    CheckOk(load_.Close(store()));
+    store_.reset();
+  }
+  Contents Read() {
+    auto contents = ReadAll(store());
+    CheckOk(contents.status());
+    return contents.value();
+  }
+
+  Story End() {
+    Story story{.options = options_, .journal = StopWatching(), .after = load_.after()};
+    store_.reset();  // what it does now does not count any more
+    return story;
+  }
+
+  Store* store() { return store_.get(); }
+  Load& load() { return load_; }
+
+ private:
+  Scratch scratch_{ScratchParent()};
+  const std::string root_ = scratch_.File("live");
+  keystone::StoreOptions options_;
+  Load load_;
+  std::unique_ptr<Store> store_;
+};
+
+// Commits a group at each step of an online compaction that holds no lock: whatever it does to
+// segments once the active one is sealed.
+class Meanwhile {
+ public:
+  explicit Meanwhile(Stage* stage) : stage_(stage) {
+    AfterEach([this](const Event& event) { See(event); });
+  }
+  ~Meanwhile() { AfterEach({}); }
+  Meanwhile(const Meanwhile&) = delete;
+  Meanwhile& operator=(const Meanwhile&) = delete;
+
+ private:
+  void See(const Event& event) {
+    const std::string_view path = event.path;
+    if (event.kind == Event::Kind::kRename && path.ends_with("MANIFEST.tmp")) sealed_ = true;
+    if (!sealed_ || path.find(".log") == path.npos || event.kind == Event::Kind::kSync) return;
+    const std::string number = std::to_string(++groups_);
+    stage_->Apply({"during=" + number + " a=d" + number});
+  }
+
+  Stage* const stage_;
+  bool sealed_ = false;
+  int groups_ = 0;
+};
+
+void AppendAll(Stage* stage) {
+  stage->Apply({"a=1"});
+  stage->Apply({"b=2 a=3 c=x*700"});
+  stage->Apply({"-b d=4"});
+  stage->Sync();
+  stage->Apply({"e=5", "-a f=y*1200", "a=6"});
+  stage->Apply({"-c -a"});
+  stage->Apply({"c=7 -c", "g=z*512", "-nothing"});
+}
+
+}  // namespace
+
+Story FirstStart(FsyncPolicy policy) {
+  Stage stage(policy);
+  stage.Open();
+  stage.Close();
+  return stage.End();
+}
+
+Story Append(FsyncPolicy policy) {
+  Stage stage(policy);
+  stage.Open();
+  AppendAll(&stage);
+  stage.Close();
+  return stage.End();
+}
+
+Story AppendToReserve() {
+  Stage stage(FsyncPolicy::kAlways, kBigSegment);
+  stage.Open();
+  AppendAll(&stage);
+  stage.Close();
+  return stage.End();
+}
+
+Story Rotate(FsyncPolicy policy) {
+  Stage stage(policy);
+  stage.Open();
+  stage.Apply({"a=1*2000 b=2"});
+  stage.Apply({"c=3*1900", "d=4*300"});
+  stage.Apply({"-a b=5*5000"});
+  stage.Apply({"e=6"});
+  stage.Sync();
+  stage.Apply({"-b a=7*3000", "-c", "f=8*2000"});
+  stage.Apply({"g=9"});
+  return stage.End();
+}
+
+Story Compact(FsyncPolicy policy, CompactionMode mode) {
+  Stage stage(policy);
+  stage.Open();
+  stage.Apply({"a=1*1000 b=2*900 c=3"});
+  stage.Apply({"d=4*1500", "-b"});
+  stage.Apply({"e=5*1000 -c f=6"});
+  const auto compact = [&] {
+    if (mode == CompactionMode::kStopTheWorld) return stage.Compact(mode);
+    const Meanwhile meanwhile(&stage);
+    stage.Compact(mode);
+  };
+  compact();
+  stage.Apply({"a=7 -d g=8*700"});
+  stage.Sync();
+  compact();
+  stage.Apply({"-g h=9"});
+  return stage.End();
+}
+
+Story StopAndStart(FsyncPolicy policy) {
+  Stage stage(policy);
+  stage.Open();
+  stage.Apply({"a=1*1000 b=2"});
+  stage.Close();
+  stage.Open();
+  stage.Apply({"-a c=3*3000"});
+  stage.Apply({"d=4*2000"});
+  stage.Close();
+  stage.Open();
+  stage.Apply({"-b"});
+  stage.Close();
+  return stage.End();
+}
+
+Story Recover(const Story& story, const Tree& tree) {
+  Stage stage(story.options, tree, SyncedJournal(tree));
+  stage.Open();
+  const Contents contents = stage.Read();
+  stage.Close();
+  Story recovery = stage.End();
+  recovery.from = SyncedJournal(tree).size();
+  recovery.after = {contents};
+  return recovery;
+}
+
+Story KillAndGoOn(const Story& story, size_t last) {
+  Journal before = Prefix(story.journal, last + 1);
+  Disk disk;
+  for (const Event& event : before) disk.Apply(event);
+  Stage stage(story.options, disk.BuildAll(), std::move(before));
+  stage.Open();
+  const Contents contents = stage.Read();
+  std::vector<Contents> after = story.after;
+  while (after.size() > 1 && after.back() != contents) after.pop_back();
+  stage.load().Resume(std::move(after));
+  stage.Apply({"a=again z=1*600"});
+  Story next = stage.End();
+  next.from = last + 1;
+  return next;
+}
+
+}  // namespace crash

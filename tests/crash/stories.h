@@ -1,0 +1,53 @@
+// What the store goes through, recorded: the scenarios whose crash points are visited.
+//
+// Each is a function that runs the store once, without a crash, and returns its journal. They are
+// the same each time, but for the order of what several threads do.
+#ifndef KEYSTONE_TESTS_CRASH_STORIES_H_
+#define KEYSTONE_TESTS_CRASH_STORIES_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "journal.h"
+#include "load.h"
+#include "states.h"
+#include "store/store.h"
+
+namespace crash {
+
+struct Story {
+  keystone::StoreOptions options;
+  Journal journal;
+  std::vector<Contents> after;  // see Load::after
+  size_t from = 0;              // what came before has no crash
+};
+
+Story FirstStart(keystone::FsyncPolicy policy);
+
+// Groups of one and of several operations, several at once, values of several sectors, overwritten
+// and deleted keys, a Sync.
+Story Append(keystone::FsyncPolicy policy);
+
+// The same in a segment that is big enough to grow by zeros ahead of what is written.
+Story AppendToReserve();
+
+// Changes to new segments, and a group that is larger than one.
+Story Rotate(keystone::FsyncPolicy policy);
+
+// Two compactions, and a write behind each. Online, groups are committed all the while.
+Story Compact(keystone::FsyncPolicy policy, keystone::CompactionMode mode);
+
+// Clean stops, with hints, and starts from them.
+Story StopAndStart(keystone::FsyncPolicy policy);
+
+// A start from `tree`, and a clean stop. `before`: what the store holds then.
+Story Recover(const Story& story, const Tree& tree);
+
+// `story` to its event `last`, a kill, a start, and one group more.
+Story KillAndGoOn(const Story& story, size_t last);
+
+}  // namespace crash
+
+#endif  // KEYSTONE_TESTS_CRASH_STORIES_H_
