@@ -75,11 +75,22 @@ Status Compaction::Run(CompactionMode mode) {
               static_cast<unsigned long long>(segments_->Bytes()), segments_->Count());
   Outcome outcome;
   hints_->Hold();
-  Status status = RunOne(mode, &outcome);
+  Status status = RunWithReserve(mode, &outcome);
   hints_->Release();
   Report(status, outcome, MicrosecondsSince(start));
   running_ = false;
   return status;
+}
+
+// All new files are there before an old one goes. After a failure they are gone, and the reserve
+// can be taken back.
+Status Compaction::RunWithReserve(CompactionMode mode, Outcome* outcome) {
+  Status status = RunOne(mode, outcome);
+  if (status.code() == Code::kNoSpace && reserve_->Release(status)) status = RunOne(mode, outcome);
+  reserve_->RetakeNow();
+  if (status.code() != Code::kNoSpace) return status;
+  return {Code::kNoSpace, status.message() + "; a compaction now needs room for " +
+                              std::to_string(index_->live_bytes()) + " bytes"};
 }
 
 Status Compaction::RunOne(CompactionMode mode, Outcome* outcome) {

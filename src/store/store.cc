@@ -16,6 +16,7 @@
 #include "store/hint_writer.h"
 #include "store/index.h"
 #include "store/recovery.h"
+#include "store/reserve.h"
 #include "store/segment_set.h"
 
 namespace keystone {
@@ -67,6 +68,7 @@ struct Store::Parts {
   const Log log;
   Gate gate;
   std::unique_ptr<Directory> directory;
+  std::unique_ptr<Reserve> reserve;
   SegmentSet segments;
   std::unique_ptr<Index> index;
   std::unique_ptr<Commit> commit;
@@ -104,20 +106,24 @@ Status Store::Parts::Recover(const RecoveryCallback& progress) {
   index = std::make_unique<Index>(&segments, directory->manifest().seed);
   if (Status status = recovery.Replay(index.get(), &recovered); !status.ok()) return status;
   ReturnFreeMemory();
+  reserve = std::make_unique<Reserve>(options.directory, &log);
+  reserve->Open();
   StartHints();
   commit = std::make_unique<Commit>(
       Commit::Options{.sync_each_round = options.fsync == FsyncPolicy::kAlways,
                       .segment_size_bytes = options.segment_size_bytes,
                       .on_seal = [this](auto segment) { hints->Add(std::move(segment)); }},
-      directory.get(), &segments, index.get(), &log, recovered.next_sequence);
-  compaction = std::make_unique<Compaction>(options.segment_size_bytes, directory.get(), &segments,
-                                            index.get(), commit.get(), &gate, hints.get(), &log);
+      directory.get(), reserve.get(), &segments, index.get(), &log, recovered.next_sequence);
+  compaction =
+      std::make_unique<Compaction>(options.segment_size_bytes, directory.get(), reserve.get(),
+                                   &segments, index.get(), commit.get(), &gate, hints.get(), &log);
   index->TakeReplaced();  // nobody reads yet
   return Status::Ok();
 }
 
 void Store::Parts::StartHints() {
-  hints = std::make_unique<HintWriter>(options.directory, directory->manifest().seed, &log);
+  hints = std::make_unique<HintWriter>(options.directory, directory->manifest().seed, reserve.get(),
+                                       &log);
   hints->Start();
   for (auto& segment : std::exchange(recovered.without_hint, {})) hints->Add(std::move(segment));
 }
@@ -241,6 +247,7 @@ void Store::Parts::RunKeeper() {
     // A failure has turned the store read-only and is in the log.
     if (options.fsync == FsyncPolicy::kEverySecond) (void)commit->SyncDirty();
     ReclaimIndex();
+    if (!compaction->GetStats().running) reserve->Retake();
     lock.lock();
   }
 }
