@@ -2,7 +2,6 @@
 
 #include <event2/event.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -13,6 +12,8 @@
 #include <string>
 #include <system_error>
 #include <utility>
+
+#include "base/bus_guard.h"
 
 namespace keystone {
 
@@ -92,9 +93,7 @@ void EventLoop::Wake() {
 }
 
 void EventLoop::Run() {
-  sigset_t all;  // signals are the main thread's
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  BusGuard::BlockOtherSignals();
   while (!stopped_) Pass();
 }
 

@@ -184,11 +184,20 @@ Status Compaction::Copy(const Team& team, const SegmentSet::List& old, SegmentSe
     return status.ok() ? team[i]->Finish() : status;
   };
   Status status = RunTasks(team.size(), team.size(), copy, [] {});
+  // What was good when it was looked at may have been zeros when it was written.
+  if (Status readable = CheckReadable(old); !readable.ok()) status = readable;
   for (const auto& compactor : team) {
     now->insert(now->end(), compactor->outputs().begin(), compactor->outputs().end());
   }
   if (!status.ok()) Discard(*now);
   return status;
+}
+
+Status Compaction::CheckReadable(const SegmentSet::List& old) {
+  for (const auto& segment : old) {
+    if (Status status = segment->CheckReadable(); !status.ok()) return status;
+  }
+  return Status::Ok();
 }
 
 // 5. The index. Where that fails, some keys are still read from the old segments: these stay, and

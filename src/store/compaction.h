@@ -79,6 +79,7 @@ class Compaction {
   Status Online(Outcome* outcome);
   Team MakeTeam(size_t workers, Gate* gate, unsigned share_percent);
   Status Copy(const Team& team, const SegmentSet::List& old, SegmentSet::List* now);
+  static Status CheckReadable(const SegmentSet::List& old);
   Status Replace(const SegmentSet::List& old, const SegmentSet::List& now);
   void Discard(const SegmentSet::List& unnamed);
   void Remove(const SegmentSet::List& old);

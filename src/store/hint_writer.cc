@@ -178,6 +178,8 @@ Status HintWriter::Write(const std::shared_ptr<Segment>& segment) {
   BindHint(*segment, &header);
   const std::string path = directory_ + "/" + HintName(segment->number());
   status = WriteFile(*segment, &table, &header, path + ".tmp");
+  // The keys were read again meanwhile.
+  if (status.ok()) status = segment->CheckReadable();
   if (status.ok()) status = Keep(path + ".tmp", path);
   if (!status.ok()) (void)::unlink((path + ".tmp").c_str());
   return status;

@@ -8,6 +8,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/bus_guard.h"
+#include "base/crc32.h"
 #include "base/escape.h"
 #include "base/memory.h"
 #include "store/commit.h"
@@ -62,6 +64,8 @@ struct Store::Parts {
   void RunKeeper();
   void StartHints();
   Status Locate(std::string_view key, RecordView* record);
+  Status Damage(const Segment* segment, Location where) const;
+  Status Explain(const RecordView& record, Status damage) const;
   void ReclaimIndex();
 
   const StoreOptions options;
@@ -146,26 +150,54 @@ Status Store::Close() {
 
 Status Store::Parts::Locate(std::string_view key, RecordView* record) {
   Status status = index->Find(key, record);
-  if (status.code() == Code::kCorrupt) {
+  if (!status.ok() && status.code() != Code::kNotFound) {
     log.Write(Priority::kCritical, "%s", status.message().c_str());
   }
   return status;
 }
 
+Status Store::Parts::Damage(const Segment* segment, Location where) const {
+  Status status = segment != nullptr ? segment->CheckReadable() : Status::Ok();
+  if (status.ok()) {
+    status = {Code::kCorrupt, SegmentName(where.segment) + ": offset " +
+                                  std::to_string(where.offset) +
+                                  ": damaged on disk: stop the daemon and run keystone-log check"};
+  }
+  log.Write(Priority::kCritical, "%s", status.message().c_str());
+  return status;
+}
+
+// Damage that comes from what can't be read is no damage on disk.
+Status Store::Parts::Explain(const RecordView& record, Status damage) const {
+  for (const auto& segment : segments.All()) {
+    if (!segment->Holds(record.body.data())) continue;
+    if (Status status = segment->CheckReadable(); !status.ok()) return status;
+  }
+  return damage;
+}
+
 Status Store::Get(std::string_view key, FoundValue* found) {
   found->pass_ = Gate::Pass(&parts_->gate);
+  found->faults_before_ = BusGuard::faults();
   RecordView record;
   Status status = parts_->Locate(key, &record);
   if (status.ok() && !BodyIsIntact(record)) {
-    status = Damaged(record, key);
+    status = parts_->Explain(record, Damaged(record, key));
     parts_->log.Write(Priority::kCritical, "%s", status.message().c_str());
   }
   if (status.ok()) {
     found->value_ = record.value;
+    found->body_ = record.body;
+    found->body_crc_ = record.body_crc;
   } else {
     found->pass_ = Gate::Pass();
   }
   return status;
+}
+
+// A page that can't be read never comes back, so what is good now was so before.
+bool FoundValue::spoilt() const {
+  return BusGuard::faults() != faults_before_ && Crc32(body_) != body_crc_;
 }
 
 Status Store::Exists(std::string_view key) {
@@ -194,9 +226,7 @@ Status Store::Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanR
     // be computed to know that.
     if (segment == nullptr || segment->Read(entry.where.offset, &record) != RecordState::kValid ||
         parts_->index->Position(record.key) != entry.position) {
-      return {Code::kCorrupt, SegmentName(entry.where.segment) + ": offset " +
-                                  std::to_string(entry.where.offset) +
-                                  ": damaged on disk: stop the daemon and run keystone-log check"};
+      return parts_->Damage(segment, entry.where);
     }
     if (record.key.starts_with(prefix)) result->keys.emplace_back(record.key);
   }
