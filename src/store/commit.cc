@@ -454,6 +454,19 @@ Status Commit::SyncDirty() {
   return Sync();
 }
 
+// A compaction removes a segment only once another is the active one.
+void Commit::WatchActive(SegmentWatch* watch) {
+  std::unique_lock lock(mutex_);
+  if (read_only()) return;
+  const std::shared_ptr<Segment> segment = active_;
+  const std::shared_ptr<const Fd> fd = segment->writer();
+  const uint64_t appended = appended_offset_;
+  lock.unlock();
+  const auto [status, way_out] = watch->Look(*segment, fd->get(), appended);
+  lock.lock();
+  if (!status.ok() && active_ == segment) (void)health_.BecomeReadOnly(status, way_out);
+}
+
 // One at a time: the kernel reports a failed write to one sync only, and a second one beside it
 // would take that for success.
 Status Commit::SyncFile(const std::shared_ptr<const Fd>& fd, const std::string& path) {

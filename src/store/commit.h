@@ -12,9 +12,9 @@
 // A sync mark goes ahead of a round's groups when more of the segment is on stable storage than the
 // last mark says.
 //
-// Threads: Submit, Sync and Stats from any thread that has passed the gate; SyncDirty from the
-// store's own; Seal, Sync and what tells or sets the read-only state from a compaction; the rest
-// from the owner while nobody else is inside (start, compaction, close).
+// Threads: Submit, Sync and Stats from any thread that has passed the gate; SyncDirty and
+// WatchActive from the store's own; Seal, Sync and what tells or sets the read-only state from a
+// compaction; the rest from the owner while nobody else is inside (start, compaction, close).
 #ifndef KEYSTONE_STORE_COMMIT_H_
 #define KEYSTONE_STORE_COMMIT_H_
 
@@ -38,6 +38,7 @@
 #include "store/reserve.h"
 #include "store/round.h"
 #include "store/segment_set.h"
+#include "store/segment_watch.h"
 
 namespace keystone {
 
@@ -67,6 +68,9 @@ class Commit {
 
   // Sync, where there is anything new. For the once-a-second syncer.
   Status SyncDirty();
+
+  // Turns the store read-only where another program has touched the active segment's file.
+  void WatchActive(SegmentWatch* watch);
 
   // Ends the active segment, on stable storage, and begins another, unless it is empty: every
   // record there is will not be written behind any more. Takes its turn among those who Submit.

@@ -20,6 +20,7 @@
 #include "store/recovery.h"
 #include "store/reserve.h"
 #include "store/segment_set.h"
+#include "store/segment_watch.h"
 
 namespace keystone {
 
@@ -271,11 +272,13 @@ void Store::Parts::StopKeeper() {
 }
 
 void Store::Parts::RunKeeper() {
+  SegmentWatch watch;
   std::unique_lock lock(keeper_mutex);
   while (!keeper_wake.wait_for(lock, kKeeperInterval, [this] { return keeper_stops; })) {
     lock.unlock();
     // A failure has turned the store read-only and is in the log.
     if (options.fsync == FsyncPolicy::kEverySecond) (void)commit->SyncDirty();
+    commit->WatchActive(&watch);
     ReclaimIndex();
     if (!compaction->GetStats().running) reserve->Retake();
     lock.lock();

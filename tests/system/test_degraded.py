@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import logformat
-from harness import EX_IOERR, KEYSTONE_LOG, SystemTest, main, poll_until, run
+from harness import EX_IOERR, KEYSTONE_LOG, SystemTest, main, poll_until, read_text
 
 PAGE = 4096
 VALUE = b"v" * 3 * PAGE
@@ -36,7 +36,7 @@ class Unreadable(SystemTest):
         self.assertTrue(self.daemon.alive())
 
     def test_every_other_request_that_needs_it_fails_alone(self):
-        requests = [b"GET key-19", b"GET key-1", b"EXISTS key-2", b"DELETE key-3", b"SCAN 0",
+        requests = [b"GET key-19", b"GET key-1", b"EXISTS key-2", b"DELETE key-3", b"SCAN 0 1000",
                     b"GET key-18", b"SET key-1 new", b"GET key-1"]
         replies = self.client.pipeline(requests)
         self.assertEqual([reply[:5] for reply in replies],
@@ -80,6 +80,66 @@ class UnreadableOffline(SystemTest):
         self.assertIn("000000000001.log: Input/output error", stderr.decode())
 
 
+class ActiveSegment(SystemTest):
+    """Another program has its hands in the file that the daemon appends to."""
+
+    def setUp(self):
+        super().setUp()
+        self.daemon = self.start_daemon("--fsync", "no")
+        self.client = self.connect(self.daemon)
+        self.client.set("key", "value")
+        self.active = os.path.join(self.daemon.data, logformat.segment_name(1))
+
+    def assert_noticed(self, what, way_out):
+        poll_until(lambda: self.client.stats()["read_only"] == "1", what="it is noticed")
+        for request in ("SET key new", "DELETE key"):
+            reply = self.client.request(request).decode()
+            self.assertRegex(reply, r"\AERROR the store is read-only \(\S*/000000000001.log%s\): %s"
+                             % (what, way_out))
+        self.assertRegex(self.daemon.log(), "000000000001.log%s: the store is read-only" % what)
+        self.assertEqual(self.client.get("key"), b"value")
+
+    def assert_cured_by_a_compaction(self):
+        self.assertEqual(self.client.request("COMPACT"), b"OK")
+        self.assertEqual(self.client.stats()["read_only"], "0")
+        self.client.set("late", "value")
+        self.daemon.kill9()
+        self.daemon.restart()
+        self.assertEqual(self.daemon.request("GET key"), b"VALUE value")
+        self.assertEqual(self.daemon.request("GET late"), b"VALUE value")
+
+    def test_that_is_removed_is_noticed_and_a_compaction_brings_it_back(self):
+        os.unlink(self.active)
+        self.assert_noticed(" was removed by another program", "compact")
+        self.assert_cured_by_a_compaction()
+
+    def test_that_is_replaced_is_noticed_and_a_compaction_brings_it_back(self):
+        shutil.copy(self.active, self.path("copy"))
+        os.link(self.active, self.path("kept"))
+        os.rename(self.path("copy"), self.active)
+        self.assert_noticed(" was replaced by another program", "compact")
+        self.assert_cured_by_a_compaction()
+
+    def test_that_is_cut_is_noticed_and_no_compaction_hides_it(self):
+        for n in range(100):
+            self.client.set("lost-%d" % n, "v" * PAGE)
+        os.truncate(self.active, PAGE)
+        self.assert_noticed(" was cut to 4096 bytes by another program, [0-9]+ are lost",
+                            "stop the daemon, run keystone-log check")
+        self.assertRegex(self.client.request("COMPACT"), rb"\AERROR read .*Input/output error")
+        self.assertRegex(self.client.request("GET lost-99"), rb"\AERROR ")
+        self.assertEqual(self.client.stats()["read_only"], "1")
+        self.assertEqual(self.client.get("key"), b"value")
+
+    def test_that_is_cut_while_writes_go_on_is_noticed(self):
+        for n in range(10):
+            self.client.set("lost-%d" % n, "v" * PAGE)
+        os.truncate(self.active, PAGE)
+        poll_until(lambda: b"was cut" in self.client.request("SET more " + "v" * PAGE),
+                   what="it is noticed")
+        self.assertEqual(self.client.stats()["read_only"], "1")
+
+
 class FailedSync(SystemTest):
     """strace makes the daemon's syncs fail."""
 
@@ -103,7 +163,9 @@ class FailedSync(SystemTest):
         def traced():
             if strace.poll() is not None:
                 self.skipTest("strace can't: " + strace.stderr.read().decode())
-            return self.daemon.status_field("TracerPid") == str(strace.pid)
+            tasks = "/proc/%d/task" % self.daemon.pid
+            return all("TracerPid:\t%d\n" % strace.pid in read_text(os.path.join(tasks, task, "status"))
+                       for task in os.listdir(tasks))
         poll_until(traced, what="strace has the daemon")
 
         def stop():
