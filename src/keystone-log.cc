@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/bus_guard.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "config.h"
@@ -117,5 +118,6 @@ int main(int argc, char** argv) {
   if (Status status = ParseCommandLine(argc, argv, &line); !status.ok()) return Finish(status);
   if (line.help) return Finish(Print(HelpText()));
   if (line.version) return Finish(Print("keystone-log (keystonelight) " PACKAGE_VERSION "\n"));
+  if (Status status = BusGuard::Install(); !status.ok()) return Finish(status);
   return Finish(Run(line));
 }

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/bus_guard.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -179,6 +180,7 @@ Status Finish(const Options& options, const Log& log, PidFile* pid_file, Status 
 Status Serve(const Options& options, const Log& log, Verdict* verdict) {
   const Notify notify(Notify::SocketFromEnvironment(), log);
   if (Status status = SettleProcess(); !status.ok()) return status;
+  if (Status status = BusGuard::Install(); !status.ok()) return status;
   auto signals = SignalPipe::Create();
   if (!signals.ok()) return signals.status();
   auto pid_file = options.pid_file.empty() ? PidFile() : PidFile::Create(options.pid_file);

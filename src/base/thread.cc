@@ -7,15 +7,16 @@
 namespace keystone {
 
 void BlockSignals() {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  sigset_t others;
+  sigfillset(&others);
+  sigdelset(&others, SIGBUS);
+  ::pthread_sigmask(SIG_SETMASK, &others, nullptr);
 }
 
 void BecomeBatchThread() {
 #ifdef SCHED_BATCH
   const sched_param parameters{};
-  (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &parameters);
+  (void)::pthread_setschedparam(::pthread_self(), SCHED_BATCH, &parameters);
 #endif
 }
 

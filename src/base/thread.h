@@ -6,7 +6,7 @@
 
 namespace keystone {
 
-// Signals are the main thread's.
+// Leaves signals to the main thread, but SIGBUS: blocked, it would end the process (BusGuard).
 void BlockSignals();
 
 // Being woken shall not interrupt who runs (SCHED_BATCH, where there is such a thing): for threads

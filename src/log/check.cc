@@ -149,6 +149,7 @@ class Checker {
     if (segment.ok()) {
       const bool active = number == manifest_.segments.back();
       Status status = Print(SegmentName(number) + ": " + Verdict(*segment.value(), active));
+      if (status.ok()) status = segment.value()->CheckReadable();
       return status.ok() ? CheckHintOf(segment.value()) : status;
     }
     if (segment.status().code() != Code::kCorrupt) return segment.status();

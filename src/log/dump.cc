@@ -100,7 +100,7 @@ class Dumper {
                                                return status.ok();
                                              });
     Tell(segment.value()->path(), report);
-    return status;
+    return status.ok() ? segment.value()->CheckReadable() : status;
   }
 
   void Tell(const std::string& path, const SegmentReport& report) {

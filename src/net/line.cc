@@ -193,6 +193,16 @@ void AppendKeys(const Reply& reply, std::string* out) {
   }
 }
 
+void AppendFound(const FoundValue& found, std::string* out) {
+  const size_t start = out->size();
+  out->append("VALUE ");
+  AppendValue(found.value(), out);
+  *out += '\n';
+  if (!found.spoilt()) return;
+  out->resize(start);
+  AppendStatus({Code::kIo, "read the log: Input/output error"}, out);
+}
+
 void AppendLines(const Reply& reply, std::string* out) {
   AppendOk(reply.lines.size(), out);
   for (const std::string& line : reply.lines) out->append(line) += '\n';
@@ -281,10 +291,7 @@ void AppendReply(const Reply& reply, std::string* out) {
     case Reply::Kind::kStatus:
       return AppendStatus(reply.status, out);
     case Reply::Kind::kValue:
-      out->append("VALUE ");
-      AppendValue(reply.found.value(), out);
-      *out += '\n';
-      return;
+      return AppendFound(reply.found, out);
     case Reply::Kind::kNumber:
       return AppendOk(reply.number, out);
     case Reply::Kind::kText:

@@ -34,15 +34,22 @@ bool HasDelete(const Batch* batch) {
                      [](const Operation& o) { return o.kind == Operation::Kind::kDelete; });
 }
 
+bool HasSet(const Batch* batch) {
+  return std::any_of(batch->operations().begin(), batch->operations().end(),
+                     [](const Operation& o) { return o.kind == Operation::Kind::kSet; });
+}
+
 }  // namespace
 
-Commit::Commit(const Options& options, Directory* directory, SegmentSet* segments, Index* index,
-               const Log* log, uint64_t next_sequence)
+Commit::Commit(const Options& options, Directory* directory, Reserve* reserve, SegmentSet* segments,
+               Index* index, const Log* log, uint64_t next_sequence)
     : options_(options),
       directory_(directory),
+      reserve_(reserve),
       segments_(segments),
       index_(index),
       log_(log),
+      health_(log),
       active_(segments->active()),
       next_sequence_(next_sequence) {
   appended_offset_ = synced_offset_ = active_->size();
@@ -198,6 +205,7 @@ void Commit::Tell(Waiter* waiter, Turn turn) {
 // One line when writes begin to be refused and one when they work again, not one a write.
 void Commit::LogRefusals(const Status& status) {
   if (status.ok() == !refusing_ || status.code() == Code::kReadOnly) return;
+  if (status.ok() && reserve_->released()) return;  // of deletes
   refusing_ = !status.ok();
   if (refusing_) {
     log_->Write(Priority::kError, "%s: writes are refused, reads go on", status.message().c_str());
@@ -224,11 +232,33 @@ Commit::Waiter* Commit::TakeRound() {
 
 Status Commit::CommitRound(Waiter* round, uint64_t* synced_offset) {
   try {
-    return WriteRound(round, synced_offset);
+    return WriteWithReserve(round, synced_offset);
   } catch (const std::bad_alloc&) {
     // The log may have what the index has not.
     return BecomeReadOnlyForGood({Code::kSystem, "commit: out of memory"});
   }
+}
+
+// What the reserve is let go for is not for sets.
+Status Commit::WriteWithReserve(Waiter* round, uint64_t* synced_offset) {
+  const Status full(Code::kNoSpace, "the disk is full");
+  if (reserve_->released() && !LeaveDeletes(round, full)) return full;
+  const Status status = WriteRound(round, synced_offset);
+  if (status.code() != Code::kNoSpace || reserve_->released()) return status;
+  if (!LeaveDeletes(round, status) || !reserve_->Release(status)) return status;
+  return WriteRound(round, synced_offset);
+}
+
+// Refuses the batches that set something; false where no others are left.
+bool Commit::LeaveDeletes(Waiter* round, const Status& status) {
+  bool left = false;
+  for (const Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
+    for (Batch* batch : waiter->batches) {
+      if (HasSet(batch) && batch->status().ok()) batch->set_status(status);
+      left = left || batch->status().ok();
+    }
+  }
+  return left;
 }
 
 Status Commit::SealActive() {
@@ -277,8 +307,9 @@ Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
 
 // To reserve pays where each round is synced.
 Status Commit::Append() {
-  return options_.sync_each_round ? active_->AppendAndReserve(round_.pieces(), round_.size_bytes())
-                                  : active_->Append(round_.pieces(), round_.size_bytes());
+  return options_.sync_each_round && !reserve_->released()
+             ? active_->AppendAndReserve(round_.pieces(), round_.size_bytes())
+             : active_->Append(round_.pieces(), round_.size_bytes());
 }
 
 bool Commit::NeedsMark(uint64_t synced_offset) const {
@@ -335,8 +366,7 @@ void Commit::Begin(std::shared_ptr<Segment> active) {
 
 void Commit::Adopt(std::shared_ptr<Segment> active) {
   Begin(std::move(active));
-  const std::lock_guard lock(mutex_);
-  read_only_reason_.clear();
+  health_.Cure();
 }
 
 // Sets took_effect: a set always does, a delete where its key exists at this place of the log. A
@@ -402,8 +432,8 @@ void Commit::Publish() {
 }
 
 Status Commit::Sync() {
-  std::unique_lock lock(mutex_);
   if (Status status = ReadOnlyError(); !status.ok()) return status;
+  std::unique_lock lock(mutex_);
   const std::shared_ptr<Segment> segment = active_;
   const std::shared_ptr<const Fd> fd = segment->writer();
   const uint64_t appended = appended_offset_;
@@ -418,19 +448,29 @@ Status Commit::Sync() {
 Status Commit::SyncDirty() {
   {
     const std::lock_guard lock(mutex_);
-    if (appended_offset_ == synced_offset_ || !read_only_reason_.empty()) return Status::Ok();
+    if (appended_offset_ == synced_offset_ || read_only()) return Status::Ok();
   }
   return Sync();
+}
+
+// A compaction removes a segment only once another is the active one.
+void Commit::WatchActive(SegmentWatch* watch) {
+  std::unique_lock lock(mutex_);
+  if (read_only()) return;
+  const std::shared_ptr<Segment> segment = active_;
+  const std::shared_ptr<const Fd> fd = segment->writer();
+  const uint64_t appended = appended_offset_;
+  lock.unlock();
+  const auto [status, way_out] = watch->Look(*segment, fd->get(), appended);
+  lock.lock();
+  if (!status.ok() && active_ == segment) (void)health_.BecomeReadOnly(status, way_out);
 }
 
 // One at a time: the kernel reports a failed write to one sync only, and a second one beside it
 // would take that for success.
 Status Commit::SyncFile(const std::shared_ptr<const Fd>& fd, const std::string& path) {
   const std::lock_guard sync_lock(sync_mutex_);
-  {
-    const std::lock_guard lock(mutex_);
-    if (Status status = ReadOnlyError(); !status.ok()) return status;
-  }
+  if (Status status = ReadOnlyError(); !status.ok()) return status;
   const auto start = std::chrono::steady_clock::now();
   Status status = SyncData(fd->get(), path);
   const auto spent = std::chrono::steady_clock::now() - start;
@@ -438,46 +478,8 @@ Status Commit::SyncFile(const std::shared_ptr<const Fd>& fd, const std::string& 
   fsync_last_us_.store(
       static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(spent).count()),
       std::memory_order_relaxed);
+  // The kernel may have dropped what it could not write, so trying again would prove nothing.
   return status.ok() ? status : BecomeReadOnly(status);
-}
-
-// The kernel may have dropped what it could not write, so trying again would prove nothing.
-Status Commit::BecomeReadOnly(const Status& why) {
-  const std::lock_guard lock(mutex_);
-  if (read_only_reason_.empty()) {
-    read_only_reason_ = why.message();
-    log_->Write(Priority::kCritical,
-                "%s: the store is read-only until a compaction into new files succeeds or the "
-                "daemon is restarted",
-                why.message().c_str());
-  }
-  return ReadOnlyError();
-}
-
-Status Commit::BecomeReadOnlyForGood(const Status& why) {
-  {
-    const std::lock_guard lock(mutex_);
-    incurable_ = true;
-  }
-  return BecomeReadOnly(why);
-}
-
-Status Commit::CheckCurable() const {
-  const std::lock_guard lock(mutex_);
-  if (!incurable_) return Status::Ok();
-  return {Code::kReadOnly,
-          "the store is read-only (" + read_only_reason_ + "): restart the daemon"};
-}
-
-Status Commit::ReadOnlyError() const {
-  if (read_only_reason_.empty()) return Status::Ok();
-  return {Code::kReadOnly,
-          "the store is read-only (" + read_only_reason_ + "): compact, or restart the daemon"};
-}
-
-bool Commit::read_only() const {
-  const std::lock_guard lock(mutex_);
-  return !read_only_reason_.empty();
 }
 
 Commit::Stats Commit::GetStats() const {

@@ -7,12 +7,14 @@
 // order of rounds is the order of the log is the order of visibility, and nobody reads what a crash
 // could take back.
 //
+// Where the disk is full, the reserve is let go for batches of deletes only: what makes room.
+//
 // A sync mark goes ahead of a round's groups when more of the segment is on stable storage than the
 // last mark says.
 //
-// Threads: Submit, Sync and Stats from any thread that has passed the gate; SyncDirty from the
-// store's own; Seal, Sync and what tells or sets the read-only state from a compaction; the rest
-// from the owner while nobody else is inside (start, compaction, close).
+// Threads: Submit, Sync and Stats from any thread that has passed the gate; SyncDirty and
+// WatchActive from the store's own; Seal, Sync and what tells or sets the read-only state from a
+// compaction; the rest from the owner while nobody else is inside (start, compaction, close).
 #ifndef KEYSTONE_STORE_COMMIT_H_
 #define KEYSTONE_STORE_COMMIT_H_
 
@@ -32,9 +34,12 @@
 #include "base/status.h"
 #include "store/batch.h"
 #include "store/directory.h"
+#include "store/health.h"
 #include "store/index.h"
+#include "store/reserve.h"
 #include "store/round.h"
 #include "store/segment_set.h"
+#include "store/segment_watch.h"
 
 namespace keystone {
 
@@ -53,8 +58,8 @@ class Commit {
   };
 
   // Borrows everything for its whole life; segments->active() is where it goes on.
-  Commit(const Options& options, Directory* directory, SegmentSet* segments, Index* index,
-         const Log* log, uint64_t next_sequence);
+  Commit(const Options& options, Directory* directory, Reserve* reserve, SegmentSet* segments,
+         Index* index, const Log* log, uint64_t next_sequence);
 
   // Commits those batches whose status is Ok, and sets it; see Store::Apply.
   void Submit(std::span<Batch* const> batches);
@@ -65,6 +70,9 @@ class Commit {
   // Sync, where there is anything new. For the once-a-second syncer.
   Status SyncDirty();
 
+  // Turns the store read-only where another program has touched the active segment's file.
+  void WatchActive(SegmentWatch* watch);
+
   // Ends the active segment, on stable storage, and begins another, unless it is empty: every
   // record there is will not be written behind any more. Takes its turn among those who Submit.
   Status Seal();
@@ -73,15 +81,13 @@ class Commit {
   // cures a failed sync.
   void Adopt(std::shared_ptr<Segment> active);
 
-  // Refuses writes from now on, because what is on disk is not certain; returns the error for them.
-  Status BecomeReadOnly(const Status& why);
-
-  // The same, and no compaction may cure it: the index does not say what the log does.
-  Status BecomeReadOnlyForGood(const Status& why);
-  Status CheckCurable() const;
+  // See Health.
+  Status BecomeReadOnly(const Status& why) { return health_.BecomeReadOnly(why); }
+  Status BecomeReadOnlyForGood(const Status& why) { return health_.BecomeReadOnlyForGood(why); }
+  Status CheckCurable() const { return health_.CheckCurable(); }
+  bool read_only() const { return health_.read_only(); }
 
   uint64_t next_sequence() const { return next_sequence_; }
-  bool read_only() const;
   Stats GetStats() const;
 
  private:
@@ -115,6 +121,8 @@ class Commit {
 
   // The leader's, without mutex_.
   Status CommitRound(Waiter* round, uint64_t* synced_offset);
+  Status WriteWithReserve(Waiter* round, uint64_t* synced_offset);
+  static bool LeaveDeletes(Waiter* round, const Status& status);
   Status SealActive();
   Status WriteRound(Waiter* round, uint64_t* synced_offset);
   Status Append();
@@ -131,13 +139,15 @@ class Commit {
 
   Waiter* TakeRound();  // with mutex_
   Status SyncFile(const std::shared_ptr<const Fd>& fd, const std::string& path);
-  Status ReadOnlyError() const;  // with mutex_
+  Status ReadOnlyError() const { return health_.Check(); }
 
   const Options options_;
   Directory* const directory_;
+  Reserve* const reserve_;
   SegmentSet* const segments_;
   Index* const index_;
   const Log* const log_;
+  Health health_;
 
   std::mutex sync_mutex_;  // held while a file is synced; taken before mutex_
   mutable std::mutex mutex_;
@@ -146,8 +156,6 @@ class Commit {
   bool leading_ = false;             // guarded by mutex_; somebody leads, or was told to
   uint64_t appended_offset_ = 0;     // guarded by mutex_; of the active segment
   uint64_t synced_offset_ = 0;       // guarded by mutex_; what is surely on stable storage
-  std::string read_only_reason_;     // guarded by mutex_; empty: writes are taken
-  bool incurable_ = false;           // guarded by mutex_; but by a restart
   std::shared_ptr<Segment> active_;  // guarded by mutex_; changed by the leader only
 
   // The leader's own.

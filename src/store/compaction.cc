@@ -75,11 +75,22 @@ Status Compaction::Run(CompactionMode mode) {
               static_cast<unsigned long long>(segments_->Bytes()), segments_->Count());
   Outcome outcome;
   hints_->Hold();
-  Status status = RunOne(mode, &outcome);
+  Status status = RunWithReserve(mode, &outcome);
   hints_->Release();
   Report(status, outcome, MicrosecondsSince(start));
   running_ = false;
   return status;
+}
+
+// All new files are there before an old one goes. After a failure they are gone, and the reserve
+// can be taken back.
+Status Compaction::RunWithReserve(CompactionMode mode, Outcome* outcome) {
+  Status status = RunOne(mode, outcome);
+  if (status.code() == Code::kNoSpace && reserve_->Release(status)) status = RunOne(mode, outcome);
+  reserve_->RetakeNow();
+  if (status.code() != Code::kNoSpace) return status;
+  return {Code::kNoSpace, status.message() + "; a compaction now needs room for " +
+                              std::to_string(index_->live_bytes()) + " bytes"};
 }
 
 Status Compaction::RunOne(CompactionMode mode, Outcome* outcome) {
@@ -173,11 +184,20 @@ Status Compaction::Copy(const Team& team, const SegmentSet::List& old, SegmentSe
     return status.ok() ? team[i]->Finish() : status;
   };
   Status status = RunTasks(team.size(), team.size(), copy, [] {});
+  // What was good when it was looked at may have been zeros when it was written.
+  if (Status readable = CheckReadable(old); !readable.ok()) status = readable;
   for (const auto& compactor : team) {
     now->insert(now->end(), compactor->outputs().begin(), compactor->outputs().end());
   }
   if (!status.ok()) Discard(*now);
   return status;
+}
+
+Status Compaction::CheckReadable(const SegmentSet::List& old) {
+  for (const auto& segment : old) {
+    if (Status status = segment->CheckReadable(); !status.ok()) return status;
+  }
+  return Status::Ok();
 }
 
 // 5. The index. Where that fails, some keys are still read from the old segments: these stay, and

@@ -25,6 +25,7 @@
 #include "store/gate.h"
 #include "store/hint_writer.h"
 #include "store/index.h"
+#include "store/reserve.h"
 #include "store/segment_set.h"
 #include "store/store.h"
 
@@ -40,10 +41,12 @@ class Compaction {
     uint64_t reclaimed_bytes = 0;  // since the start
   };
 
-  Compaction(uint64_t segment_size_bytes, Directory* directory, SegmentSet* segments, Index* index,
-             Commit* commit, Gate* gate, HintWriter* hints, const Log* log)
+  Compaction(uint64_t segment_size_bytes, Directory* directory, Reserve* reserve,
+             SegmentSet* segments, Index* index, Commit* commit, Gate* gate, HintWriter* hints,
+             const Log* log)
       : segment_size_bytes_(segment_size_bytes),
         directory_(directory),
+        reserve_(reserve),
         segments_(segments),
         index_(index),
         commit_(commit),
@@ -52,8 +55,8 @@ class Compaction {
         log_(log) {}
 
   // By a thread that is not inside the gate. kBusy: one is running. kCancelled: Cancel was called.
-  // The old log serves on after any error. A store that is read-only is compacted stop-the-world,
-  // whatever was asked for: that is the cure.
+  // The old log serves on after any error. Where the disk is full, the reserve is let go. A store
+  // that is read-only is compacted stop-the-world, whatever was asked for: that is the cure.
   Status Run(CompactionMode mode);
 
   // Stops a running one soon, and refuses later ones.
@@ -70,11 +73,13 @@ class Compaction {
   // Compactors of successive parts of the old log, at work at the same time.
   using Team = std::vector<std::unique_ptr<Compactor>>;
 
+  Status RunWithReserve(CompactionMode mode, Outcome* outcome);
   Status RunOne(CompactionMode mode, Outcome* outcome);
   Status StopTheWorld(Outcome* outcome);
   Status Online(Outcome* outcome);
   Team MakeTeam(size_t workers, Gate* gate, unsigned share_percent);
   Status Copy(const Team& team, const SegmentSet::List& old, SegmentSet::List* now);
+  static Status CheckReadable(const SegmentSet::List& old);
   Status Replace(const SegmentSet::List& old, const SegmentSet::List& now);
   void Discard(const SegmentSet::List& unnamed);
   void Remove(const SegmentSet::List& old);
@@ -85,6 +90,7 @@ class Compaction {
 
   const uint64_t segment_size_bytes_;
   Directory* const directory_;
+  Reserve* const reserve_;
   SegmentSet* const segments_;
   Index* const index_;
   Commit* const commit_;

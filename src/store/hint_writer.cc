@@ -56,8 +56,8 @@ void AppendBlock(const std::vector<HintedKey>& keys, HintHeader::Block* block, s
 
 }  // namespace
 
-HintWriter::HintWriter(std::string directory, uint64_t seed, const Log* log)
-    : directory_(std::move(directory)), seed_(seed), log_(log) {}
+HintWriter::HintWriter(std::string directory, uint64_t seed, const Reserve* reserve, const Log* log)
+    : directory_(std::move(directory)), seed_(seed), reserve_(reserve), log_(log) {}
 
 HintWriter::~HintWriter() { Stop(); }
 
@@ -178,6 +178,8 @@ Status HintWriter::Write(const std::shared_ptr<Segment>& segment) {
   BindHint(*segment, &header);
   const std::string path = directory_ + "/" + HintName(segment->number());
   status = WriteFile(*segment, &table, &header, path + ".tmp");
+  // The keys were read again meanwhile.
+  if (status.ok()) status = segment->CheckReadable();
   if (status.ok()) status = Keep(path + ".tmp", path);
   if (!status.ok()) (void)::unlink((path + ".tmp").c_str());
   return status;
@@ -225,7 +227,7 @@ Status HintWriter::Keep(const std::string& temporary, const std::string& path) {
   return Rename(temporary, path);
 }
 
-// Clients come first, unless the store is closing.
+// Clients come first, unless the store is closing. What is left on a full disk is not for hints.
 Status HintWriter::Pause() {
   std::unique_lock lock(mutex_);
   const auto worked = Clock::now() - resumed_;
@@ -235,6 +237,7 @@ Status HintWriter::Pause() {
     resumed_ = Clock::now();
   }
   if (stops_ || forgotten_) return {Code::kCancelled, "not wanted any more"};
+  if (reserve_->released()) return {Code::kNoSpace, "the disk is full"};
   return Status::Ok();
 }
 

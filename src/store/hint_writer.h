@@ -21,14 +21,15 @@
 #include "base/status.h"
 #include "store/hint.h"
 #include "store/hint_table.h"
+#include "store/reserve.h"
 #include "store/segment_set.h"
 
 namespace keystone {
 
 class HintWriter {
  public:
-  // `seed` is that of the index's hash; borrows `log`.
-  HintWriter(std::string directory, uint64_t seed, const Log* log);
+  // `seed` is that of the index's hash; borrows `reserve` and `log`.
+  HintWriter(std::string directory, uint64_t seed, const Reserve* reserve, const Log* log);
   ~HintWriter();  // stops; what is not written is not
   HintWriter(const HintWriter&) = delete;
   HintWriter& operator=(const HintWriter&) = delete;
@@ -66,6 +67,7 @@ class HintWriter {
 
   const std::string directory_;
   const uint64_t seed_;
+  const Reserve* const reserve_;
   const Log* const log_;
 
   std::mutex mutex_;

@@ -12,6 +12,8 @@ namespace keystone {
 namespace {
 
 Status Damaged(const Segment* segment, Location where, std::string_view why) {
+  const Status readable = segment != nullptr ? segment->CheckReadable() : Status::Ok();
+  if (!readable.ok()) return readable;
   const std::string name =
       segment != nullptr ? segment->name() : SegmentName(where.segment) + " (not open)";
   return {Code::kCorrupt, "read " + name + " at offset " + std::to_string(where.offset) + ": " +

@@ -88,7 +88,10 @@ Status Recovery::Replay(Index* index, Recovered* recovered) {
   const uint64_t bytes = segments_->Bytes();
   RecoveryMeter meter(bytes, log_, progress_);
   keystone::Replay replay(directory_->path(), &segments, directory_->manifest().seed, log_, &meter);
-  if (Status status = replay.Run(index); !status.ok()) return status;
+  const Status replayed = replay.Run(index);
+  // What can't be read looks like zeros, and is no reason to cut anything.
+  if (Status status = CheckReadable(segments); !status.ok()) return status;
+  if (!replayed.ok()) return replayed;
 
   // A process that was killed may have left the MANIFEST to the kernel only. Nothing of what an
   // older one names may go before this one is on stable storage, and nothing be acknowledged.
@@ -109,6 +112,13 @@ Status Recovery::Replay(Index* index, Recovered* recovered) {
               segments.size(), replay.hints_used(),
               static_cast<double>(recovered_.duration_us) / 1e6);
   *recovered = std::move(recovered_);
+  return Status::Ok();
+}
+
+Status Recovery::CheckReadable(const SegmentSet::List& segments) {
+  for (const auto& segment : segments) {
+    if (Status status = segment->CheckReadable(); !status.ok()) return status;
+  }
   return Status::Ok();
 }
 

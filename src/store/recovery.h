@@ -44,6 +44,7 @@ class Recovery {
 
  private:
   Status CheckNoSegments();
+  static Status CheckReadable(const SegmentSet::List& segments);
   Status StartNewStore();
   Status OpenSegments();
   Status EndSegment(Segment* segment, const ScanEnd& end);

@@ -185,6 +185,12 @@ Status Segment::CutTo(uint64_t size_bytes) {
   return status;
 }
 
+Status Segment::CheckReadable() const {
+  if (mapping_.faults() == 0) return Status::Ok();
+  return {Code::kIo, "read " + path_ + ": Input/output error, or the file was cut: " +
+                         std::to_string(mapping_.faults()) + " pages of it can't be read"};
+}
+
 Status Segment::Finish() {
   if (Status status = SyncFile(writer_->get(), temporary_path_); !status.ok()) return status;
   if (Status status = Rename(temporary_path_, path_); !status.ok()) return status;

@@ -8,6 +8,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/bus_guard.h"
+#include "base/crc32.h"
 #include "base/escape.h"
 #include "base/memory.h"
 #include "store/commit.h"
@@ -16,7 +18,9 @@
 #include "store/hint_writer.h"
 #include "store/index.h"
 #include "store/recovery.h"
+#include "store/reserve.h"
 #include "store/segment_set.h"
+#include "store/segment_watch.h"
 
 namespace keystone {
 
@@ -61,12 +65,15 @@ struct Store::Parts {
   void RunKeeper();
   void StartHints();
   Status Locate(std::string_view key, RecordView* record);
+  Status Damage(const Segment* segment, Location where) const;
+  Status Explain(const RecordView& record, Status damage) const;
   void ReclaimIndex();
 
   const StoreOptions options;
   const Log log;
   Gate gate;
   std::unique_ptr<Directory> directory;
+  std::unique_ptr<Reserve> reserve;
   SegmentSet segments;
   std::unique_ptr<Index> index;
   std::unique_ptr<Commit> commit;
@@ -104,20 +111,24 @@ Status Store::Parts::Recover(const RecoveryCallback& progress) {
   index = std::make_unique<Index>(&segments, directory->manifest().seed);
   if (Status status = recovery.Replay(index.get(), &recovered); !status.ok()) return status;
   ReturnFreeMemory();
+  reserve = std::make_unique<Reserve>(options.directory, &log);
+  reserve->Open();
   StartHints();
   commit = std::make_unique<Commit>(
       Commit::Options{.sync_each_round = options.fsync == FsyncPolicy::kAlways,
                       .segment_size_bytes = options.segment_size_bytes,
                       .on_seal = [this](auto segment) { hints->Add(std::move(segment)); }},
-      directory.get(), &segments, index.get(), &log, recovered.next_sequence);
-  compaction = std::make_unique<Compaction>(options.segment_size_bytes, directory.get(), &segments,
-                                            index.get(), commit.get(), &gate, hints.get(), &log);
+      directory.get(), reserve.get(), &segments, index.get(), &log, recovered.next_sequence);
+  compaction =
+      std::make_unique<Compaction>(options.segment_size_bytes, directory.get(), reserve.get(),
+                                   &segments, index.get(), commit.get(), &gate, hints.get(), &log);
   index->TakeReplaced();  // nobody reads yet
   return Status::Ok();
 }
 
 void Store::Parts::StartHints() {
-  hints = std::make_unique<HintWriter>(options.directory, directory->manifest().seed, &log);
+  hints = std::make_unique<HintWriter>(options.directory, directory->manifest().seed, reserve.get(),
+                                       &log);
   hints->Start();
   for (auto& segment : std::exchange(recovered.without_hint, {})) hints->Add(std::move(segment));
 }
@@ -140,26 +151,54 @@ Status Store::Close() {
 
 Status Store::Parts::Locate(std::string_view key, RecordView* record) {
   Status status = index->Find(key, record);
-  if (status.code() == Code::kCorrupt) {
+  if (!status.ok() && status.code() != Code::kNotFound) {
     log.Write(Priority::kCritical, "%s", status.message().c_str());
   }
   return status;
 }
 
+Status Store::Parts::Damage(const Segment* segment, Location where) const {
+  Status status = segment != nullptr ? segment->CheckReadable() : Status::Ok();
+  if (status.ok()) {
+    status = {Code::kCorrupt, SegmentName(where.segment) + ": offset " +
+                                  std::to_string(where.offset) +
+                                  ": damaged on disk: stop the daemon and run keystone-log check"};
+  }
+  log.Write(Priority::kCritical, "%s", status.message().c_str());
+  return status;
+}
+
+// Damage that comes from what can't be read is no damage on disk.
+Status Store::Parts::Explain(const RecordView& record, Status damage) const {
+  for (const auto& segment : segments.All()) {
+    if (!segment->Holds(record.body.data())) continue;
+    if (Status status = segment->CheckReadable(); !status.ok()) return status;
+  }
+  return damage;
+}
+
 Status Store::Get(std::string_view key, FoundValue* found) {
   found->pass_ = Gate::Pass(&parts_->gate);
+  found->faults_before_ = BusGuard::faults();
   RecordView record;
   Status status = parts_->Locate(key, &record);
   if (status.ok() && !BodyIsIntact(record)) {
-    status = Damaged(record, key);
+    status = parts_->Explain(record, Damaged(record, key));
     parts_->log.Write(Priority::kCritical, "%s", status.message().c_str());
   }
   if (status.ok()) {
     found->value_ = record.value;
+    found->body_ = record.body;
+    found->body_crc_ = record.body_crc;
   } else {
     found->pass_ = Gate::Pass();
   }
   return status;
+}
+
+// A page that can't be read never comes back, so what is good now was so before.
+bool FoundValue::spoilt() const {
+  return BusGuard::faults() != faults_before_ && Crc32(body_) != body_crc_;
 }
 
 Status Store::Exists(std::string_view key) {
@@ -188,9 +227,7 @@ Status Store::Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanR
     // be computed to know that.
     if (segment == nullptr || segment->Read(entry.where.offset, &record) != RecordState::kValid ||
         parts_->index->Position(record.key) != entry.position) {
-      return {Code::kCorrupt, SegmentName(entry.where.segment) + ": offset " +
-                                  std::to_string(entry.where.offset) +
-                                  ": damaged on disk: stop the daemon and run keystone-log check"};
+      return parts_->Damage(segment, entry.where);
     }
     if (record.key.starts_with(prefix)) result->keys.emplace_back(record.key);
   }
@@ -235,12 +272,15 @@ void Store::Parts::StopKeeper() {
 }
 
 void Store::Parts::RunKeeper() {
+  SegmentWatch watch;
   std::unique_lock lock(keeper_mutex);
   while (!keeper_wake.wait_for(lock, kKeeperInterval, [this] { return keeper_stops; })) {
     lock.unlock();
     // A failure has turned the store read-only and is in the log.
     if (options.fsync == FsyncPolicy::kEverySecond) (void)commit->SyncDirty();
+    commit->WatchActive(&watch);
     ReclaimIndex();
+    if (!compaction->GetStats().running) reserve->Retake();
     lock.lock();
   }
 }

@@ -68,10 +68,17 @@ class FoundValue {
  public:
   std::string_view value() const { return value_; }
 
+  // To be asked once the value was used. True: a part of it could not be read any more, and was
+  // zeros meanwhile; only where the process has outlived that (SIGBUS).
+  bool spoilt() const;
+
  private:
   friend class Store;
   Gate::Pass pass_;
   std::string_view value_;
+  std::string_view body_;  // of its record
+  uint32_t body_crc_ = 0;
+  uint64_t faults_before_ = 0;
 };
 
 struct ScanResult {
@@ -90,6 +97,7 @@ class Store {
   Store& operator=(const Store&) = delete;
 
   // kNotFound, or kCorrupt where the record's CRC does not match: such a value is never served.
+  // kIo: it can't be read.
   Status Get(std::string_view key, FoundValue* found);
   Status Exists(std::string_view key);
 

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""A full device, or a file size limit: writes are refused, reads go on, nothing is lost."""
+"""A full device, or a file size limit: writes are refused, reads go on, nothing is lost, and the way
+out needs no shell."""
 
 import os
 import resource
 
 import logformat
-from harness import SystemTest, main, run
+from harness import SystemTest, main, poll_until, run
 from load import Load
 
 DEVICE_FULL = b"ERROR log device full: writes are refused, reads go on"
+RESERVE_SIZE = 4 << 20
 
 
 def fill(client, prefix, value, limit=20000):
@@ -22,14 +24,19 @@ def fill(client, prefix, value, limit=20000):
     raise AssertionError("the device does not get full")
 
 
-class SmallDevice(SystemTest):
+class Device(SystemTest):
+    """A file system of its own, with a MiB of somebody else's in it."""
+
+    SIZE_MIB = 7
+
     def setUp(self):
         super().setUp()
         if os.getuid() != 0:
             self.skipTest("only root can mount")
         self.disk = self.path("disk")
         os.mkdir(self.disk)
-        mounted = run("mount", "-t", "tmpfs", "-o", "size=3m,mode=0755", "tmpfs", self.disk)
+        mounted = run("mount", "-t", "tmpfs", "-o", "size=%dm,mode=0755" % self.SIZE_MIB, "tmpfs",
+                      self.disk)
         if mounted.returncode != 0:
             self.skipTest("mount is refused: " + mounted.stderr.strip())
         self.addCleanup(run, "umount", "-l", self.disk)
@@ -38,6 +45,24 @@ class SmallDevice(SystemTest):
         self.daemon = self.start_daemon("--segment-size", "256k",
                                         data=os.path.join(self.disk, "data"))
 
+    def kept(self):
+        """Bytes that the reserve takes on the device."""
+        return os.stat(os.path.join(self.daemon.data, "RESERVE")).st_blocks * 512
+
+    def delete_into_the_reserve(self, client):
+        """DELETEs key-0 and so on, until the reserve was needed; returns how many."""
+        for n in range(20000):
+            if self.kept() == 0:
+                return n
+            self.assertTrue(client.delete("key-%d" % n))
+        raise AssertionError("the reserve is not used")
+
+    def wait_set(self, client, key, value):
+        """Once it is not refused any more."""
+        poll_until(lambda: client.request("SET %s %s" % (key, value)) == b"OK", what="SET works")
+
+
+class SmallDevice(Device):
     def test_writes_are_refused_and_reads_go_on(self):
         with self.daemon.connect() as client:
             count = fill(client, b"key", b"x" * 1000)
@@ -69,24 +94,47 @@ class SmallDevice(SystemTest):
     def test_delete_and_compact_make_room(self):
         with self.daemon.connect() as client:
             count = fill(client, b"key", b"x" * 1000)
-            os.unlink(self.ballast)
+            self.assertEqual(self.kept(), RESERVE_SIZE)
             for n in range(count - 100):
                 self.assertTrue(client.delete("key-%d" % n))
+            self.assertEqual(client.request("SET key value"), DEVICE_FULL)
             before = int(client.stats()["log_bytes"])
             self.assertEqual(client.request("COMPACT"), b"OK")
             self.assertLess(int(client.stats()["log_bytes"]), before / 2)
+            self.assertEqual(self.kept(), RESERVE_SIZE)
             self.assertGreater(fill(client, b"again", b"y" * 1000), 500)
             self.assertEqual(client.get("key-%d" % (count - 1)), b"x" * 1000)
 
-    def test_compaction_without_room_leaves_the_old_log(self):
+    def test_compact_alone_makes_room(self):
+        with self.daemon.connect() as client:
+            client.pipeline(b"SET key %s" % (b"x" * 1000) for _ in range(1000))
+            fill(client, b"other", b"x" * 1000)
+            self.assertEqual(client.request("COMPACT"), b"OK")
+            self.assertEqual(client.request("SET late value"), b"OK")
+            self.assertEqual(self.kept(), RESERVE_SIZE)
+
+    def test_the_way_out_is_open_after_a_restart(self):
         with self.daemon.connect() as client:
             count = fill(client, b"key", b"x" * 1000)
-            self.assertRegex(client.request("COMPACT"), rb"\AERROR ")
-            self.assertEqual(self.daemon.files(".tmp"), [])
-            self.assertEqual(client.request("COUNT"), b"OK %d" % count)
-            self.assertEqual(client.get("key-0"), b"x" * 1000)
-            os.unlink(self.ballast)
-            self.assertEqual(client.request("SET late value"), b"OK")
+            gone = self.delete_into_the_reserve(client) + 500  # so that it can't be taken back
+            client.pipeline(b"DELETE key-%d" % n for n in range(gone))
+        self.daemon.kill9()
+        with self.daemon.restart().connect() as client:
+            self.assertEqual(client.request("SET key value"), DEVICE_FULL)
+            for n in range(gone, count):
+                self.assertTrue(client.delete("key-%d" % n))
+            self.assertEqual(client.request("COMPACT"), b"OK")
+            self.assertEqual(client.request("SET key value"), b"OK")
+
+    def test_what_was_let_go_is_kept_again_once_there_is_room(self):
+        with self.daemon.connect() as client:
+            fill(client, b"key", b"x" * 1000)
+            self.delete_into_the_reserve(client)
+            self.assertEqual(client.request("SET key value"), DEVICE_FULL)
+            self.assertEqual(run("mount", "-o", "remount,size=16m", self.disk).returncode, 0)
+            self.wait_set(client, "key", "value")
+            self.assertEqual(self.kept(), RESERVE_SIZE)
+            self.daemon.wait_log("there is room again")
 
     def test_verified_load_over_the_edge_loses_nothing(self):
         load = Load(keys=2000, value_size=2000, errors_allowed=True)
@@ -97,6 +145,36 @@ class SmallDevice(SystemTest):
         load.wait_refused(load.refused() + 50)
         load.crash(self.daemon)
         load.verify(self.daemon.restart().addresses[0])
+
+
+class MoreThanTheReserve(Device):
+    """More is alive than the reserve has room for."""
+
+    SIZE_MIB = 14
+
+    def test_compaction_without_room_leaves_the_old_log_and_says_what_it_needs(self):
+        with self.daemon.connect() as client:
+            count = fill(client, b"key", b"x" * 5000)
+            live = int(client.stats()["live_bytes"])
+            self.assertGreater(live, RESERVE_SIZE)
+            self.assertRegex(client.request("COMPACT"), rb"\AERROR .*No space left on device; "
+                             rb"a compaction now needs room for %d bytes\Z" % live)
+            self.assertIn("needs room for %d bytes" % live, self.daemon.log())
+            self.assertEqual(self.daemon.files(".tmp"), [])
+            self.assertEqual(client.request("COUNT"), b"OK %d" % count)
+            self.assertEqual(client.get("key-0"), b"x" * 5000)
+            os.unlink(self.ballast)
+            self.wait_set(client, "late", "value")
+            self.assertEqual(self.kept(), RESERVE_SIZE)
+
+    def test_deletes_bring_it_within_the_reserve(self):
+        with self.daemon.connect() as client:
+            count = fill(client, b"key", b"x" * 5000)
+            for n in range(count - 700):
+                self.assertTrue(client.delete("key-%d" % n))
+            self.assertEqual(client.request("COMPACT"), b"OK")
+            self.assertEqual(client.request("COUNT"), b"OK 700")
+            self.assertEqual(client.request("SET late value"), b"OK")
 
 
 class FileSizeLimit(SystemTest):

@@ -19,6 +19,7 @@ ssize_t __real_pwritev(int fd, const struct iovec* pieces, int count, off_t offs
 ssize_t __wrap_pwritev(int fd, const struct iovec* pieces, int count, off_t offset);
 int __real_rename(const char* from, const char* to);
 int __real_ftruncate(int fd, off_t size);
+int __real_posix_fallocate(int fd, off_t offset, off_t size);
 }
 
 namespace faults {
@@ -137,6 +138,12 @@ int __wrap_rename(const char* from, const char* to) {
 int __wrap_ftruncate(int fd, off_t size) {
   return faults::Fails(faults::Call::kFtruncate, faults::IsHint(fd)) ? -1
                                                                      : __real_ftruncate(fd, size);
+}
+
+// It returns the error.
+int __wrap_posix_fallocate(int fd, off_t offset, off_t size) {
+  return faults::Fails(faults::Call::kFallocate, false) ? errno
+                                                        : __real_posix_fallocate(fd, offset, size);
 }
 
 }  // extern "C"

@@ -10,7 +10,7 @@
 
 namespace faults {
 
-enum class Call { kFdatasync, kFsync, kPwritev, kRename, kFtruncate, kCount };
+enum class Call { kFdatasync, kFsync, kPwritev, kRename, kFtruncate, kFallocate, kCount };
 
 // The call after `skip` further ones fails with `error`, and all after it until Clear().
 void Fail(Call call, int error, size_t skip = 0);

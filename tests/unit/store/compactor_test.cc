@@ -102,17 +102,20 @@ TEST_GROUP(Compaction) {
     CheckContents();
   }
 
-  // Makes each call of a kind fail once, from the first one of a compaction to the last.
-  void CheckEveryFailureOf(Call call, int error) {
-    for (const CompactionMode each : kBothModes) CheckEveryFailureOf(each, call, error);
+  // Makes each call of a kind fail, from the first one of a compaction to the last: with `fail` as
+  // faults::FailOnce or faults::Fail does.
+  void CheckEveryFailureOf(Call call, int error,
+                           const std::function<void(Call, int, size_t)>& fail = faults::FailOnce) {
+    for (const CompactionMode each : kBothModes) CheckEveryFailureOf(each, call, error, fail);
   }
 
-  void CheckEveryFailureOf(CompactionMode each, Call call, int error) {
+  void CheckEveryFailureOf(CompactionMode each, Call call, int error,
+                           const std::function<void(Call, int, size_t)>& fail) {
     mode = each;
     Fill();
     for (size_t skip = 0;; skip++) {
       CHECK_TRUE(skip < 100);
-      faults::FailOnce(call, error, skip);
+      fail(call, error, skip);
       const Status status = Compact();
       faults::Clear();
       CheckContents();
@@ -311,7 +314,7 @@ TEST(Compaction, SequencesGoOnBehindAStoreThatWasEmptiedAndRestarted) {
 // ---- failures
 
 TEST(Compaction, AFullDiskAtAnyWriteLeavesTheOldStoreServing) {
-  CheckEveryFailureOf(Call::kPwritev, ENOSPC);
+  CheckEveryFailureOf(Call::kPwritev, ENOSPC, faults::Fail);
 }
 
 TEST(Compaction, AFailedSyncOfAnyNewFileLosesNothing) { CheckEveryFailureOf(Call::kFsync, EIO); }

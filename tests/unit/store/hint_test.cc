@@ -286,11 +286,12 @@ TEST(HintTable, FilesTablesAndCondensedTablesAddUpInTheOrderOfTheLog) {
     Open(records);
   }
   const keystone::Log log = testing::Quiet();
+  const keystone::Reserve reserve(scratch.path(), &log);
   keystone::Hints hints;
   hints.files.resize(6);
   hints.tables.resize(7);
   for (const size_t i : {1, 5}) {
-    keystone::HintWriter writer(scratch.path(), 0, &log);
+    keystone::HintWriter writer(scratch.path(), 0, &reserve, &log);
     writer.Start();
     writer.Finish(segments[i]);
     auto file = HintFile::Open(scratch.path(), *segments[i], 0);
@@ -724,8 +725,9 @@ TEST(Hint, OfASegmentThatGoesMeanwhileIsNotLeft) {
   auto segment = Segment::Open(scratch.path(), 1, SomeId(), Segment::Access::kReadOnly, 0);
   CheckOk(segment.status());
   const keystone::Log log = testing::Quiet();
+  const keystone::Reserve reserve(scratch.path(), &log);
   for (int microseconds = 0; microseconds < 40000; microseconds = microseconds * 2 + 100) {
-    keystone::HintWriter writer(scratch.path(), 1, &log);
+    keystone::HintWriter writer(scratch.path(), 1, &reserve, &log);
     writer.Start();
     writer.Add(segment.value());
     ::usleep(static_cast<useconds_t>(microseconds));
@@ -743,14 +745,15 @@ TEST(Hint, AWriterThatStopsLeavesNoHalf) {
   auto segment = Segment::Open(scratch.path(), 1, SomeId(), Segment::Access::kReadOnly, 0);
   CheckOk(segment.status());
   const keystone::Log log = testing::Quiet();
+  const keystone::Reserve reserve(scratch.path(), &log);
   {
-    keystone::HintWriter writer(scratch.path(), 1, &log);
+    keystone::HintWriter writer(scratch.path(), 1, &reserve, &log);
     writer.Start();
     writer.Add(segment.value());
     ::usleep(5000);
   }
   CHECK_FALSE(scratch.Has("000000000001.hint.tmp"));
-  keystone::HintWriter writer(scratch.path(), 1, &log);
+  keystone::HintWriter writer(scratch.path(), 1, &reserve, &log);
   writer.Start();
   writer.Finish(segment.value());
   CHECK_TRUE(scratch.Has(kFirstHint));
@@ -762,7 +765,8 @@ TEST(Hint, OfADamagedSegmentIsNotMade) {
   scratch.Write(kFirst, SegmentBytes(1, Flipped(records, 30)));
   auto segment = Segment::Open(scratch.path(), 1, SomeId(), Segment::Access::kReadOnly, 0);
   const keystone::Log log = testing::Quiet();
-  keystone::HintWriter writer(scratch.path(), 1, &log);
+  const keystone::Reserve reserve(scratch.path(), &log);
+  keystone::HintWriter writer(scratch.path(), 1, &reserve, &log);
   writer.Start();
   writer.Finish(segment.value());
   CHECK_TRUE(testing::FilesIn(scratch.path()) == std::set<std::string>{kFirst});

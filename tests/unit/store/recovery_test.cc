@@ -7,11 +7,14 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "base/bus_guard.h"
 #include "faults.h"
 #include "scratch.h"
 #include "store/testing.h"
@@ -492,6 +495,7 @@ TEST(Recovery, AnOfflineToolMakesNothing) {
 
 TEST_GROUP_BASE(RecoveryProgress, TEST_GROUP_CppUTestGroupRecovery) {
   std::vector<keystone::RecoveryProgress> seen;
+  std::function<void()> meanwhile = [] {};
 
   // Opens a store of 4 MiB with a clock that is more than a second ahead at each look.
   Status OpenSlowly(bool go_on) {
@@ -505,6 +509,7 @@ TEST_GROUP_BASE(RecoveryProgress, TEST_GROUP_CppUTestGroupRecovery) {
     auto opened = Store::Open({.directory = scratch.path(), .fsync = FsyncPolicy::kNo},
                               testing::Quiet(), [&](const keystone::RecoveryProgress& progress) {
                                 seen.push_back(progress);
+                                meanwhile();
                                 return go_on;
                               });
     clock_step_ms = 0;
@@ -533,6 +538,18 @@ TEST(RecoveryProgress, CanStopIt) {
   LONGS_EQUAL(1, seen.size());
   Open();
   LONGS_EQUAL(1000, store->Count());
+}
+
+TEST(RecoveryProgress, OfAFileThatIsCutMeanwhileEndsWithAnErrorAndChangesNothing) {
+  CheckOk(keystone::BusGuard::Install());
+  constexpr off_t kLeft = 1 << 20;
+  meanwhile = [&] { LONGS_EQUAL(0, ::truncate(scratch.File(kFirst).c_str(), kLeft)); };
+  const Status status = OpenSlowly(true);
+  CHECK_EQUAL(Code::kIo, status.code());
+  CheckSays(kFirst, status);
+  LONGS_EQUAL(kLeft, scratch.Read(kFirst).size());
+  CHECK_TRUE(testing::FilesIn(scratch.path()) ==
+             (std::set<std::string>{kFirst, "LOCK", "MANIFEST"}));
 }
 
 TEST(RecoveryProgress, IsNotReportedOfAShortOne) {

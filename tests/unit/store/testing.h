@@ -184,7 +184,7 @@ inline void FlipByte(const std::string& path, uint64_t offset, int mask = 0xFF) 
 inline bool HasNoLeftovers(const std::string& directory) {
   const auto manifest = keystone::LoadManifest(directory);
   CheckOk(manifest.status());
-  std::set<std::string> expected{"LOCK", "MANIFEST"};
+  std::set<std::string> expected{"LOCK", "MANIFEST", "RESERVE"};
   for (const uint64_t number : manifest.value().segments) {
     expected.insert(keystone::SegmentName(number));
   }

@@ -1,0 +1,52 @@
+#include "store/health.h"
+
+namespace keystone {
+
+Status Health::Check() const {
+  if (!read_only()) return Status::Ok();
+  const std::lock_guard lock(mutex_);
+  return Error();
+}
+
+Status Health::BecomeReadOnly(const Status& why, const std::string& way_out) {
+  const std::lock_guard lock(mutex_);
+  return BecomeReadOnlyLocked(why, way_out);
+}
+
+Status Health::BecomeReadOnlyForGood(const Status& why) {
+  const std::lock_guard lock(mutex_);
+  incurable_ = true;
+  return BecomeReadOnlyLocked(why, "restart the daemon");
+}
+
+Status Health::BecomeReadOnlyLocked(const Status& why, const std::string& way_out) {
+  if (!read_only()) {
+    reason_ = why.message();
+    way_out_ = way_out;
+    read_only_.store(true, std::memory_order_release);
+    log_->Write(Priority::kCritical,
+                "%s: the store is read-only until a compaction into new files succeeds: %s",
+                reason_.c_str(), way_out_.c_str());
+  }
+  return Error();
+}
+
+Status Health::CheckCurable() const {
+  const std::lock_guard lock(mutex_);
+  if (!incurable_) return Status::Ok();
+  return {Code::kReadOnly, "the store is read-only (" + reason_ + "): restart the daemon"};
+}
+
+void Health::Cure() {
+  const std::lock_guard lock(mutex_);
+  reason_.clear();
+  read_only_.store(false, std::memory_order_release);
+}
+
+// Ok where a compaction has come between.
+Status Health::Error() const {
+  if (!read_only()) return Status::Ok();
+  return {Code::kReadOnly, "the store is read-only (" + reason_ + "): " + way_out_};
+}
+
+}  // namespace keystone

@@ -1,0 +1,296 @@
+#include "store/reserve.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "faults.h"
+#include "scratch.h"
+#include "store/testing.h"
+
+using faults::Call;
+using keystone::Batch;
+using keystone::Code;
+using keystone::CompactionMode;
+using keystone::FsyncPolicy;
+using keystone::kReserveName;
+using keystone::Reserve;
+using keystone::Status;
+using keystone::Store;
+using testing::CheckOk;
+using testing::CheckSays;
+using testing::CheckValue;
+using testing::Delete;
+using testing::kSmallSegment;
+using testing::Set;
+
+namespace {
+
+const Status kFull(Code::kNoSpace, "write x.log: No space left on device");
+
+}  // namespace
+
+// ---- the file
+
+TEST_GROUP(Reserve) {
+  Scratch scratch;
+  const keystone::Log log = testing::Quiet();
+  Reserve reserve{scratch.path(), &log};
+
+  void teardown() override { faults::Clear(); }
+
+  struct stat Stat() const {
+    struct stat info {};
+    LONGS_EQUAL(0, ::stat(scratch.File(kReserveName).c_str(), &info));
+    return info;
+  }
+
+  void CheckIsKept() const {
+    LONGS_EQUAL(Reserve::kSizeBytes, Stat().st_size);
+    CHECK_TRUE(static_cast<uint64_t>(Stat().st_blocks) * 512 >= Reserve::kSizeBytes);
+  }
+};
+
+TEST(Reserve, IsAllocatedNotAHole) {
+  reserve.Open();
+  CheckIsKept();
+  CHECK_FALSE(reserve.released());
+}
+
+TEST(Reserve, AHoleOfItsSizeIsFilled) {
+  scratch.Write(kReserveName, "");
+  LONGS_EQUAL(0, ::truncate(scratch.File(kReserveName).c_str(), Reserve::kSizeBytes));
+  reserve.Open();
+  CheckIsKept();
+}
+
+TEST(Reserve, GivesItsRoomAwayOnce) {
+  reserve.Open();
+  CHECK_TRUE(reserve.Release(kFull));
+  CHECK_TRUE(reserve.released());
+  LONGS_EQUAL(0, Stat().st_blocks);
+  CHECK_FALSE(reserve.Release(kFull));
+  CHECK_TRUE(reserve.released());
+}
+
+TEST(Reserve, IsTakenAgainOnceThereIsRoom) {
+  reserve.Open();
+  CHECK_TRUE(reserve.Release(kFull));
+  faults::Fail(Call::kFallocate, ENOSPC);
+  reserve.Retake();
+  reserve.RetakeNow();
+  CHECK_TRUE(reserve.released());
+  LONGS_EQUAL(0, Stat().st_size);
+  faults::Clear();
+  reserve.Retake();
+  CHECK_FALSE(reserve.released());
+  CheckIsKept();
+}
+
+TEST(Reserve, WithoutRoomFromTheStartNobodyIsRefusedAndNoFileIsLeft) {
+  faults::Fail(Call::kFallocate, ENOSPC);
+  reserve.Open();
+  CHECK_FALSE(reserve.released());
+  CHECK_FALSE(scratch.Has(kReserveName));
+  CHECK_FALSE(reserve.Release(kFull));
+  faults::Clear();
+  reserve.Retake();
+  CheckIsKept();
+  CHECK_TRUE(reserve.Release(kFull));
+}
+
+TEST(Reserve, ThatWasLetGoIsSoForTheNextProcessToo) {
+  scratch.Write(kReserveName, "");
+  faults::Fail(Call::kFallocate, EDQUOT);
+  reserve.Open();
+  CHECK_TRUE(reserve.released());
+  CHECK_TRUE(scratch.Has(kReserveName));
+}
+
+TEST(Reserve, AFileSystemThatKeepsNoRoomIsNotAskedAgain) {
+  scratch.Write(kReserveName, "");
+  faults::Fail(Call::kFallocate, EOPNOTSUPP);
+  reserve.Open();
+  CHECK_FALSE(reserve.released());
+  CHECK_FALSE(scratch.Has(kReserveName));
+  faults::Clear();
+  reserve.Retake();
+  CHECK_FALSE(scratch.Has(kReserveName));
+}
+
+TEST(Reserve, ThatAPersonHasRemovedGivesNoRoomAndIsMadeAnew) {
+  reserve.Open();
+  LONGS_EQUAL(0, ::unlink(scratch.File(kReserveName).c_str()));
+  CHECK_FALSE(reserve.Release(kFull));
+  CHECK_FALSE(reserve.released());
+  reserve.Retake();
+  CheckIsKept();
+}
+
+// ---- a store on a full disk
+
+TEST_GROUP(FullDisk) {
+  Scratch scratch;
+  std::unique_ptr<Store> store;
+
+  void teardown() override {
+    faults::Clear();
+    store.reset();
+  }
+
+  void Open(FsyncPolicy fsync = FsyncPolicy::kNo, uint64_t segment_size_bytes = 4u << 20) {
+    store.reset();
+    store = testing::OpenStore(scratch.path(), fsync, segment_size_bytes);
+    faults::Clear();
+  }
+
+  uint64_t Kept() const { return scratch.Read(kReserveName).size(); }
+
+  // The next write finds no room, those behind it that of the reserve, which stays away.
+  static void FillDisk() {
+    faults::Fail(Call::kFallocate, ENOSPC);
+    faults::FailOnce(Call::kPwritev, ENOSPC);
+  }
+
+  void CheckSetIsRefused() {
+    CHECK_EQUAL(Code::kNoSpace, Set(*store, "refused", "value").code());
+    CheckValue(*store, "refused", "(none)");
+  }
+};
+
+TEST(FullDisk, ASetDoesNotTouchTheReserve) {
+  Open();
+  FillDisk();
+  CheckSetIsRefused();
+  LONGS_EQUAL(Reserve::kSizeBytes, Kept());
+}
+
+TEST(FullDisk, ADeleteGoesOnInTheReserve) {
+  for (const FsyncPolicy fsync : {FsyncPolicy::kNo, FsyncPolicy::kAlways}) {
+    Open(fsync);
+    CheckOk(Set(*store, "key", "value"));
+    FillDisk();
+    bool took_effect = false;
+    CheckOk(Delete(*store, "key", &took_effect));
+    CHECK_TRUE(took_effect);
+    LONGS_EQUAL(0, Kept());
+    CheckOk(Delete(*store, "key", &took_effect));
+    CHECK_FALSE(took_effect);
+    Open();
+    CheckValue(*store, "key", "(none)");
+  }
+}
+
+TEST(FullDisk, WhatTheReserveLeftIsNotForSets) {
+  Open();
+  CheckOk(Set(*store, "key", "value"));
+  FillDisk();
+  CheckOk(Delete(*store, "key"));
+  const size_t writes = faults::Count(Call::kPwritev);
+  CheckSetIsRefused();
+  LONGS_EQUAL(writes, faults::Count(Call::kPwritev));
+  LONGS_EQUAL(1, store->Stats().write_errors);
+  CheckOk(store->Sync());
+}
+
+TEST(FullDisk, SetsWorkAgainOnceTheReserveIsThere) {
+  Open();
+  CheckOk(Set(*store, "key", "value"));
+  FillDisk();
+  CheckOk(Delete(*store, "key"));
+  CheckSetIsRefused();
+  faults::Clear();
+  while (!Set(*store, "key", "value").ok()) ::usleep(10000);  // the store looks once a second
+  LONGS_EQUAL(Reserve::kSizeBytes, Kept());
+}
+
+TEST(FullDisk, TheDeletesOfARoundAreDoneAndItsSetsRefused) {
+  Open();
+  CheckOk(Set(*store, "a", "1"));
+  CheckOk(Set(*store, "b", "1"));
+  Batch set;
+  Batch remove;
+  Batch both;
+  set.Set("c", "1");
+  remove.Delete("a");
+  both.Delete("b");
+  both.Set("d", "1");
+  std::vector<Batch*> round{&set, &remove, &both};
+  FillDisk();
+  store->Apply(round);
+  CHECK_EQUAL(Code::kNoSpace, set.status().code());
+  CheckSays("No space left on device", set.status());
+  CheckOk(remove.status());
+  CHECK_EQUAL(Code::kNoSpace, both.status().code());
+  LONGS_EQUAL(3, store->Stats().write_errors);
+  store->Apply(round);  // the same in the room that is left
+  CHECK_EQUAL(Code::kNoSpace, set.status().code());
+  CheckOk(remove.status());
+  CHECK_FALSE(remove.operations()[0].took_effect);
+  Open();
+  CheckValue(*store, "a", "(none)");
+  CheckValue(*store, "b", "1");
+  LONGS_EQUAL(1, store->Count());
+}
+
+TEST(FullDisk, ADeleteThatHasToBeginASegmentGoesOnInTheReserve) {
+  Open(FsyncPolicy::kNo, kSmallSegment);
+  for (const char* key : {"a", "b", "c"}) CheckOk(Set(*store, key, std::string(1300, 'x')));
+  LONGS_EQUAL(1, store->Stats().segments);
+  FillDisk();
+  CheckOk(Delete(*store, "a"));
+  LONGS_EQUAL(0, Kept());
+  Open(FsyncPolicy::kNo, kSmallSegment);
+  LONGS_EQUAL(2, store->Count());
+}
+
+TEST(FullDisk, ADeleteThatFindsNoRoomEvenThenIsRefused) {
+  Open();
+  CheckOk(Set(*store, "key", "value"));
+  faults::Fail(Call::kFallocate, ENOSPC);
+  faults::Fail(Call::kPwritev, ENOSPC);
+  for (int i = 0; i < 2; i++) CHECK_EQUAL(Code::kNoSpace, Delete(*store, "key").code());
+  CheckValue(*store, "key", "value");
+}
+
+TEST(FullDisk, ACompactionGoesOnInTheReserveFromAnyWriteOn) {
+  for (const CompactionMode mode : {CompactionMode::kStopTheWorld, CompactionMode::kOnline}) {
+    for (size_t skip = 0;; skip++) {
+      Open(FsyncPolicy::kNo, kSmallSegment);
+      for (int i = 0; i < 10; i++) CheckOk(Set(*store, "key" + std::to_string(i % 5), "value"));
+      faults::FailOnce(Call::kPwritev, ENOSPC, skip);
+      CheckOk(store->Compact(mode));
+      const bool failed = Set(*store, "key", "value").ok();  // else the fault is still to come
+      LONGS_EQUAL(Reserve::kSizeBytes, Kept());
+      CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
+      if (!failed) break;
+    }
+  }
+}
+
+TEST(FullDisk, ACompactionWithoutRoomSaysHowMuchItNeedsAndTakesTheReserveBack) {
+  Open();
+  CheckOk(Set(*store, "key", std::string(1000, 'x')));
+  faults::Fail(Call::kPwritev, ENOSPC);
+  const Status status = store->Compact(CompactionMode::kOnline);
+  CHECK_EQUAL(Code::kNoSpace, status.code());
+  CheckSays("No space left on device; a compaction now needs room for 1027 bytes", status);
+  LONGS_EQUAL(Reserve::kSizeBytes, Kept());
+  faults::Clear();
+  CheckOk(Set(*store, "key", "value"));
+}
+
+TEST(FullDisk, NoHintIsMadeInTheReserve) {
+  Open(FsyncPolicy::kNo, kSmallSegment);
+  CheckOk(Set(*store, "key", "value"));
+  FillDisk();
+  CheckOk(Delete(*store, "key"));
+  CheckOk(store->Close());
+  for (const std::string& name : testing::FilesIn(scratch.path())) {
+    CHECK_FALSE(name.ends_with(".hint"));
+  }
+}
