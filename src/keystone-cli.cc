@@ -112,6 +112,9 @@ Status ParseCommandLine(int argc, char** argv, CommandLine* line) {
     po::notify(given);
     const std::string wrong = CheckEndpoint(given, line->endpoint);
     return wrong.empty() ? Status::Ok() : UsageError(wrong);
+  } catch (const po::unknown_option& error) {
+    // Not what(): that never ends where the name has a placeholder of its own in it.
+    return UsageError("unrecognised option '" + error.get_option_name() + "'");
   } catch (const po::error& error) {
     return UsageError(error.what());
   }

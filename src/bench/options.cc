@@ -193,6 +193,9 @@ Status ParseBenchOptions(int argc, char** argv, BenchOptions* options) {
     po::command_line_parser parser(argc, argv);
     po::store(parser.options(all).positional({}).style(style).run(), given);
     po::notify(given);
+  } catch (const po::unknown_option& error) {
+    // Not what(): that never ends where the name has a placeholder of its own in it.
+    return UsageError("unrecognised option '" + error.get_option_name() + "'");
   } catch (const po::error& error) {
     return UsageError(error.what());
   }

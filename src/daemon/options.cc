@@ -215,6 +215,11 @@ bool SwallowedAnOption(const po::option& option) {
   return option.original_tokens.size() > 1 && option.original_tokens[1].starts_with("--");
 }
 
+// Not what(): that never ends where the name has a placeholder of its own in it.
+std::string Unrecognised(const po::unknown_option& error) {
+  return "unrecognised option '" + error.get_option_name() + "'";
+}
+
 Result<std::vector<Setting>> ParseCommandLine(int argc, const char* const* argv) {
   namespace style = po::command_line_style;
   po::options_description all;
@@ -231,6 +236,8 @@ Result<std::vector<Setting>> ParseCommandLine(int argc, const char* const* argv)
       settings.push_back(SettingOf(option, ""));
       if (SwallowedAnOption(option)) settings.back().value.clear();
     }
+  } catch (const po::unknown_option& error) {
+    return Status(Code::kUsage, Unrecognised(error));
   } catch (const po::error& error) {
     return Status(Code::kUsage, error.what());
   }
@@ -254,6 +261,8 @@ Status ParseConfigLine(const std::string& line, const std::string& origin,
     }
   } catch (const po::invalid_config_file_syntax&) {
     return bad("'name = value' is expected");
+  } catch (const po::unknown_option& error) {
+    return {Code::kConfig, origin + Unrecognised(error)};
   } catch (const po::error& error) {
     return {Code::kConfig, origin + error.what()};
   }

@@ -170,7 +170,7 @@ Status CheckHint(const HintHeader& header, const Segment& segment, uint64_t seed
     RecordView last;
     if (header.last_offset < kSegmentHeaderSize || header.last_offset >= header.covered_bytes ||
         segment.Read(header.last_offset, &last) != RecordState::kValid ||
-        last.sequence != header.last_sequence) {
+        last.sequence != header.last_sequence || last.sequence > kMaxSequence) {
       return Damaged("the segment has changed since");
     }
     end = header.last_offset + last.size_bytes();

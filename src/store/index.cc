@@ -36,7 +36,11 @@ Status Index::Check(std::string_view key, Location where, RecordView* record) co
   if (segment == nullptr) return Damaged(segment, where, "no such segment");
   const RecordState state = segment->Read(where.offset, record);
   if (state != RecordState::kValid) return Damaged(segment, where, Describe(state));
-  if (record->key == key) return Status::Ok();
+  if (record->key == key) {
+    // What a wrong hint said of it; a deleted key has no value to serve.
+    if (record->tombstone) return Damaged(segment, where, "a tombstone where a value should be");
+    return Status::Ok();
+  }
   // Another key with the same tag, or this one with a damaged byte: that must not look like an
   // absent key.
   if (!BodyIsIntact(*record)) {

@@ -48,6 +48,7 @@ class Scan {
     end_.incomplete = state == RecordState::kTruncated;
     if (state != RecordState::kValid) return Describe(state);
     if (placed->record.sequence < lowest_sequence_) return "sequence number goes backwards";
+    if (placed->record.sequence > kMaxSequence) return "sequence number that no store reaches";
     if (placed->record.is_sync_mark() && !group_.empty()) return "sync mark inside a group";
     lowest_sequence_ = placed->record.sequence + 1;
     return {};

@@ -3,7 +3,8 @@
 
 import os
 
-from harness import EX_CONFIG, EX_USAGE, KEYSTONED, TOP, SystemTest, main, run
+from harness import (EX_CONFIG, EX_USAGE, KEYSTONE_BENCH, KEYSTONE_CLI, KEYSTONE_LOG, KEYSTONED, TOP,
+                     SystemTest, main, run)
 
 
 class CommandLine(SystemTest):
@@ -28,6 +29,12 @@ class CommandLine(SystemTest):
 
     def test_unknown_option_is_refused_by_name(self):
         self.assertIn("no-such-option", self.refused("--no-such-option"))
+
+    def test_unknown_option_that_looks_like_a_placeholder_is_refused_by_all_programs(self):
+        for program in (KEYSTONED, KEYSTONE_CLI, KEYSTONE_LOG, KEYSTONE_BENCH):
+            result = run(program, "--%original_token%")
+            self.assertEqual(result.returncode, EX_USAGE, result.stderr)
+            self.assertIn("unrecognised option '--%original_token%'", result.stderr)
 
     def test_stray_argument_is_refused(self):
         self.assertIn("stray-argument", self.refused("stray-argument"))

@@ -190,6 +190,7 @@ TEST(Options, UnknownNamesAreErrorsThatNameThem) {
   CheckUsage({"--listen-memcached=h:1"}, "listen-memcached");
   CheckUsage({"--listen-metrics", "h:1"}, "listen-metrics");
   CheckFile("fsync = no\nno-such = 1\n", 2, "unrecognised option 'no-such'");
+  CheckFile("%original_token% = 1\n", 1, "unrecognised option '%original_token%'");
   CheckFile("listen-memcached = h:1\n", 1, "unrecognised option 'listen-memcached'");
 }
 

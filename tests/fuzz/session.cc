@@ -1,0 +1,134 @@
+// A client's bytes through a session: the replies are the same however the bytes were split on
+// their way, and each reply is whole lines that a terminal can show.
+//
+//   0  1  n: how many sizes of pieces follow
+//   1  n  the sizes, used in turn
+//   1+n   what the client sends
+#include "net/session.h"
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "net/counters.h"
+#include "store_files.h"
+
+using namespace fuzz;
+using namespace keystone;
+
+namespace {
+
+constexpr size_t kMostBytes = 16 << 10;
+constexpr uint64_t kMostLogBytes = 8 << 20;
+constexpr Limits kLimits{.max_key_size = 12, .max_value_size = 60};
+
+class QuietHost : public SessionHost {
+ public:
+  std::vector<std::string> StatsLines() override { return {"pid 1"}; }
+  void OnHttpRequest(std::string_view) override {}
+};
+
+// A store that lasts for many inputs, and is empty at the start of each conversation.
+class EmptyStore {
+ public:
+  Store& Get() {
+    if (store_ == nullptr || store_->Stats().log_bytes > kMostLogBytes) Renew();
+    ScanResult result;
+    do {
+      Require(store_->Scan(result.next_cursor, 1000, {}, &result).ok(), "a scan goes well");
+      for (const std::string& key : result.keys) Delete(*store_, key);
+    } while (result.next_cursor != 0);
+    return *store_;
+  }
+
+ private:
+  // The MANIFEST is the same each time, so that scans are in the same order.
+  void Renew() {
+    store_.reset();
+    scratch_ = std::make_unique<Scratch>();
+    scratch_->Write(kManifestName, ManifestText(1));
+    scratch_->Write(SegmentName(1), SegmentBytes(1, 1, {}));
+    store_ = MustOpen(*scratch_);
+  }
+
+  std::unique_ptr<Scratch> scratch_;
+  std::unique_ptr<Store> store_;
+};
+
+struct Conversation {
+  std::string replies;
+  bool closed = false;
+
+  bool operator==(const Conversation&) const = default;
+};
+
+// What a connection does: what was left over is offered again together with each new piece.
+class Talk {
+ public:
+  explicit Talk(Store* store) : store_(store), session_(store, &kLimits, &host_, &counters_) {}
+
+  void Receive(std::string_view piece) {
+    waiting_.append(piece);
+    do {
+      std::string replies;
+      Batch batch;
+      const size_t used = session_.Consume(waiting_, &batch, &replies);
+      Require(used <= waiting_.size(), "no more is used up than there is");
+      if (!batch.empty()) {
+        (void)store_->Apply(&batch);
+        session_.Committed(&batch, &replies);
+      }
+      if (session_.is_slow()) session_.ExecuteSlow(&replies);
+      waiting_.erase(0, used);
+      done_.replies += replies;
+    } while (session_.has_more() && !session_.closing());
+    done_.closed = session_.closing();
+  }
+
+  const Conversation& done() const { return done_; }
+
+ private:
+  Store* const store_;
+  QuietHost host_;
+  Counters counters_;
+  Session session_;
+  std::string waiting_;
+  Conversation done_;
+};
+
+Conversation Have(std::string_view stream, std::string_view sizes, EmptyStore* stores) {
+  Talk talk(&stores->Get());
+  for (size_t i = 0; !stream.empty() && !talk.done().closed; i++) {
+    const size_t wanted =
+        sizes.empty() ? stream.size() : static_cast<unsigned char>(sizes[i % sizes.size()]);
+    const std::string_view piece = stream.substr(0, std::max<size_t>(wanted, 1));
+    // A copy of exactly that size, so that the address sanitizer sees a read behind its end.
+    const std::vector<char> received(piece.begin(), piece.end());
+    talk.Receive({received.data(), received.size()});
+    stream.remove_prefix(piece.size());
+  }
+  return talk.done();
+}
+
+void CheckReplies(std::string_view replies) {
+  Require(replies.empty() || replies.ends_with('\n'), "replies are whole lines");
+  for (const char c : replies) {
+    const auto byte = static_cast<unsigned char>(c);
+    Require(c == '\n' || c == '\t' || (byte >= 0x20 && byte != 0x7f), "replies can be shown");
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static EmptyStore stores;
+  if (size > kMostBytes) return 0;
+  Input input(data, size);
+  const std::string_view sizes = input.Bytes(input.Byte());
+  const Conversation whole = Have(input.Rest(), {}, &stores);
+  CheckReplies(whole.replies);
+  const Conversation split = Have(input.Rest(), sizes, &stores);
+  Require(split == whole,
+          "pieces have the same replies:\n" + whole.replies + "--- in pieces:\n" + split.replies);
+  return 0;
+}
