@@ -35,7 +35,9 @@ std::vector<Part> Divide(const Survey& survey) {
     if (!overlaps) parts.emplace_back();
     Part& part = parts.back();
     part.sources.push_back(source.get());
-    if (salvage.records > 0) part.last_sequence = salvage.next_sequence - 1;
+    if (salvage.records > 0) {
+      part.last_sequence = std::max(part.last_sequence, salvage.next_sequence - 1);
+    }
     part.rewrite = part.rewrite || source->damaged() ||
                    (part.sources.size() > 1 && !survey.manifest_problem.empty());
   }
