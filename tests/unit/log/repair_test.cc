@@ -6,12 +6,12 @@
 
 #include "faults.h"
 #include "scratch.h"
+#include "store/manifest.h"
 #include "store/testing.h"
 
 using faults::Call;
 using keystone::kGroupGoesOn;
 using keystone::kManifestName;
-using keystone::Manifest;
 using keystone::SegmentName;
 using testing::CheckOk;
 using testing::Code;
@@ -54,7 +54,7 @@ TEST_GROUP(RepairOfAStore) {
     scratch.Write(SegmentName(number), SegmentBytes(number, records, first_sequence));
   }
 
-  void WriteManifest(std::vector<uint64_t> segments) const {
+  void WriteManifest(const std::vector<uint64_t>& segments) const {
     scratch.Write(kManifestName, keystone::EncodeManifest(
                                      {.store_id = SomeId(), .seed = 1, .segments = segments}));
   }
@@ -113,6 +113,8 @@ TEST(RepairOfAStore, EveryFailedCallLeavesWhatAnotherRepairFinishes) {
       CHECK_EQUAL(Code::kIo, status.code());
       CheckOk(Repair());
       CheckRepaired();
+      CHECK_TRUE(scratch.Has(SegmentName(1) + ".damaged"));
+      CHECK_TRUE(scratch.Has(SegmentName(3) + ".damaged"));
     }
   }
   CHECK_TRUE(failures > 15);

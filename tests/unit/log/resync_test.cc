@@ -98,6 +98,19 @@ TEST(Resync, CopyThatIsCutInsideARecordDoesNotHideTheNextOne) {
   LONGS_EQUAL(RecordEnd(1, cut.size()), Find(bytes));
 }
 
+TEST(Resync, CopyOfAWholeSegmentIsNotTakenThoughItsSequencesFitAGap) {
+  const std::string copy = SegmentBytes(1, TwoRecords(20)) + "zz";
+  const std::string bytes = Damaged("a", copy, 0, kRecordHeaderSize + 1, TwoRecords(50));
+  LONGS_EQUAL(RecordEnd(1, copy.size()), Find(bytes));
+}
+
+TEST(Resync, ChainThatLeadsToALowerSequenceIsNotTakenHoweverLongItIs) {
+  const std::string copy = TwoRecords(1000) + TwoRecords(1002);
+  const std::string rest = TwoRecords(11) + std::string(30, '\x5a');
+  const std::string bytes = Damaged("a", copy, 0, kRecordHeaderSize + 1, rest);
+  LONGS_EQUAL(RecordEnd(1, copy.size()), Find(bytes));
+}
+
 TEST(Resync, RecordsBetweenTwoDamagesAreFound) {
   const std::string rest =
       TwoRecords(11) + std::string(40, '\x5a') + EncodeSet(15, "d", "4") + std::string(99, '\0');
