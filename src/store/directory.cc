@@ -94,17 +94,23 @@ Status Directory::Load() {
   return Status::Ok();
 }
 
-Status Directory::StartNew() {
+Result<Manifest> NewManifest() {
   unsigned char random[sizeof(StoreId) + sizeof(uint64_t)];
   if (::getrandom(random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) {
     return Status::FromErrno("read", "random bytes", errno).As(Code::kSystem);
   }
-  manifest_ = Manifest();
-  std::copy_n(random, manifest_.store_id.size(), manifest_.store_id.begin());
+  Manifest manifest;
+  std::copy_n(random, manifest.store_id.size(), manifest.store_id.begin());
   for (size_t i = sizeof(StoreId); i < sizeof random; i++) {
-    manifest_.seed = manifest_.seed << 8 | random[i];
+    manifest.seed = manifest.seed << 8 | random[i];
   }
-  return Status::Ok();
+  return manifest;
+}
+
+Status Directory::StartNew() {
+  auto manifest = NewManifest();
+  if (manifest.ok()) manifest_ = std::move(manifest.value());
+  return manifest.status();
 }
 
 Status Directory::Commit(std::vector<uint64_t> segments) {

@@ -20,6 +20,9 @@
 
 namespace keystone {
 
+// A manifest for a new store, with a random id and seed and no segment.
+Result<Manifest> NewManifest();
+
 class Directory {
  public:
   // What a directory's files are, by their names; sorted.
@@ -44,7 +47,7 @@ class Directory {
   // Reads the MANIFEST. kNotFound: there is none.
   Status Load();
 
-  // A manifest for a new store, with a random id and seed, not yet on disk.
+  // A manifest for a new store, not yet on disk.
   Status StartNew();
 
   // Puts a MANIFEST in place that names `segments`: the one commit point. Where it fails without

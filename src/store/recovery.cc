@@ -41,7 +41,8 @@ Status Recovery::OpenDirectory() {
   if (status.code() == Code::kCorrupt) {
     return {Code::kCorrupt, directory_->path() + "/" + status.message() +
                                 "; no crash explains it: run keystone-log check " +
-                                directory_->path() + ", then keystone-log repair or a backup"};
+                                directory_->path() + ", then keystone-log repair " +
+                                directory_->path() + ", or bring back a backup"};
   }
   if (status.code() != Code::kNotFound) return status;
   if (Status none = CheckNoSegments(); !none.ok()) return none;
@@ -64,8 +65,9 @@ Status Recovery::CheckNoSegments() {
     if (size.value() <= kSegmentHeaderSize) return RemoveFile(path);
   }
   return {Code::kCorrupt, directory_->Path(kManifestName) + ": missing beside " + path +
-                              "; bring it back from a backup, or run keystone-log check " +
-                              directory_->path()};
+                              "; run keystone-log check " + directory_->path() +
+                              ", then keystone-log repair " + directory_->path() +
+                              ", or bring back a backup"};
 }
 
 Status Recovery::StartNewStore() {
@@ -134,7 +136,8 @@ Status Recovery::OpenSegments() {
       if (status.code() != Code::kCorrupt) return status;
       return {Code::kCorrupt, status.message() +
                                   "; the MANIFEST names it: run keystone-log check " +
-                                  directory_->path() + ", then keystone-log repair or a backup"};
+                                  directory_->path() + ", then keystone-log repair " +
+                                  directory_->path() + ", or bring back a backup"};
     }
     if (Status status = segments_->CheckRoom(segment.value()->number()); !status.ok()) {
       return status;

@@ -192,7 +192,7 @@ Status Replay::Refuse(const Segment& segment, const ScanEnd& end) const {
           segment.path() + ": offset " + std::to_string(damaged ? end.damage_offset : end.offset) +
               ": " + (damaged ? end.reason : "zeros where records were on stable storage") +
               "; no crash explains it: run keystone-log check " + directory_ +
-              ", then keystone-log repair or a backup"};
+              ", then keystone-log repair " + directory_ + ", or bring back a backup"};
 }
 
 SegmentSet::List Replay::WithBadHint() const {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""keystone-log check and dump on real directories."""
+"""keystone-log check, dump and compact on real directories."""
 
 import base64
 import json
@@ -148,6 +148,35 @@ class Dump(LogTool):
         with daemon.restart().connect() as client:
             expected = {k.decode(): v.decode() for k, v in client.contents().items()}
         self.assertEqual(found, expected)
+
+
+class Compact(LogTool):
+    def test_live_data_and_nothing_else_is_left(self):
+        daemon = self.real_store()
+        before = logformat.replay(logformat.read_store(daemon.data)[1])
+        result = run(KEYSTONE_LOG, "compact", daemon.data)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("50 keys", result.stdout)
+        _, segments = logformat.read_store(daemon.data)
+        self.assertEqual(logformat.replay(segments), before)
+        self.assertEqual(sum(len(segment.records) for segment in segments), 50)
+        self.assertEqual(run(KEYSTONE_LOG, "check", daemon.data).returncode, 0)
+        with daemon.restart().connect() as client:
+            self.assertEqual(client.contents(), before)
+
+    def test_damaged_log_is_refused_untouched(self):
+        log = Log().set(b"a", b"1")
+        data = self.made(log, log.next())
+        logformat.flip_bit(os.path.join(data, logformat.segment_name(1)), 64 + 24)
+        before = self.tree(data)
+        result = run(KEYSTONE_LOG, "compact", data)
+        self.assertEqual(result.returncode, EX_DATAERR)
+        self.assertIn("keystone-log repair " + data, result.stderr)
+        self.assertEqual(self.tree(data), before)
+
+    def test_bar_is_for_terminals_only(self):
+        daemon = self.real_store()
+        self.assertEqual(run(KEYSTONE_LOG, "compact", daemon.data).stderr, "")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,183 @@
+#include "log/rewriter.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace keystone {
+
+namespace {
+
+constexpr uint64_t kFlushBytes = uint64_t{1} << 20;
+constexpr size_t kFlushPieces = 512;
+
+uint64_t NowMs() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+}
+
+}  // namespace
+
+// Walks what is kept of a source.
+class Rewriter::Reader {
+ public:
+  explicit Reader(const Source* source) : bytes_(source->bytes()), runs_(source->salvage.kept) {
+    if (!runs_.empty()) offset_ = runs_.front().begin;
+    Advance();
+  }
+
+  bool ended() const { return unit_.records.empty(); }
+  const Unit& unit() const { return unit_; }
+
+  void Advance() {
+    unit_.records.clear();
+    if (!runs_.empty() && offset_ == runs_.front().end) {
+      runs_ = runs_.subspan(1);
+      if (!runs_.empty()) offset_ = runs_.front().begin;
+    }
+    if (runs_.empty()) return;
+    const uint64_t begin = offset_;
+    unit_.whole = runs_.front().whole_groups;
+    RecordView record;
+    do {
+      (void)DecodeHeader(bytes_.substr(offset_), &record);  // it was good just now
+      unit_.records.push_back(record);
+      offset_ += record.size_bytes();
+    } while (unit_.whole && record.group_goes_on());
+    unit_.bytes = bytes_.substr(begin, offset_ - begin);
+  }
+
+ private:
+  const std::string_view bytes_;
+  std::span<const KeptRun> runs_;
+  uint64_t offset_ = 0;
+  Unit unit_;
+};
+
+Result<SegmentSet::List> Rewriter::Rewrite(std::span<const Source* const> sources) {
+  capacity_bytes_ = kSegmentHeaderSize;
+  for (const Source* source : sources) {
+    capacity_bytes_ = std::max<uint64_t>(capacity_bytes_, source->bytes().size());
+  }
+  last_sequence_ = 0;
+  Status status = Merge(sources);
+  if (status.ok() && !outputs_.empty()) status = FinishLast();
+  if (!status.ok()) {
+    for (const auto& output : outputs_) output->Remove();
+    outputs_.clear();
+    return status;
+  }
+  return std::exchange(outputs_, {});
+}
+
+Result<SegmentSet::List> Rewriter::MakeActive(uint64_t first_sequence) {
+  Status status = Begin(first_sequence, kSegmentHeaderSize);
+  if (status.ok()) status = FinishLast();
+  SegmentSet::List made = std::exchange(outputs_, {});
+  if (!status.ok()) return status;
+  return made;
+}
+
+Status Rewriter::Merge(std::span<const Source* const> sources) {
+  std::vector<Reader> readers(sources.begin(), sources.end());
+  const auto is_before = [](const Reader& a, const Reader& b) {
+    if (a.ended() || b.ended()) return a.ended() < b.ended();
+    const auto& x = a.unit().records;
+    const auto& y = b.unit().records;
+    if (x.front().sequence != y.front().sequence) {
+      return x.front().sequence < y.front().sequence;
+    }
+    return x.size() > y.size();  // rather the whole group than one record of it
+  };
+  for (;;) {
+    const auto next = std::min_element(readers.begin(), readers.end(), is_before);
+    if (next == readers.end() || next->ended()) return Status::Ok();
+    if (Status status = Write(next->unit()); !status.ok()) return status;
+    next->Advance();
+  }
+}
+
+Status Rewriter::Write(const Unit& unit) {
+  if (unit.records.front().is_sync_mark()) return Status::Ok();
+  if (unit.whole && unit.records.front().sequence > last_sequence_) return WriteWhole(unit);
+  for (const RecordView& record : unit.records) {
+    if (record.sequence <= last_sequence_) continue;
+    if (Status status = WriteSingle(record); !status.ok()) return status;
+  }
+  return Status::Ok();
+}
+
+Status Rewriter::WriteWhole(const Unit& unit) {
+  Status status = MakeRoom(unit.bytes.size(), unit.records.front().sequence);
+  if (!status.ok()) return status;
+  AddPiece(unit.bytes);
+  last_sequence_ = unit.records.back().sequence;
+  return Status::Ok();
+}
+
+Status Rewriter::WriteSingle(const RecordView& record) {
+  if (Status status = MakeRoom(record.size_bytes(), record.sequence); !status.ok()) return status;
+  const auto value_size = static_cast<uint32_t>(record.value.size());
+  Header& header = rewritten_.emplace_back();
+  EncodeHeader(record.sequence, record.tombstone ? kTombstone : value_size, record.key.size(),
+               static_cast<uint16_t>(record.flags & ~kGroupGoesOn), record.body_crc, header.data());
+  AddPiece({header.data(), header.size()});
+  AddPiece(record.body);
+  last_sequence_ = record.sequence;
+  return Status::Ok();
+}
+
+Status Rewriter::MakeRoom(uint64_t size_bytes, uint64_t first_sequence) {
+  if (pending_bytes_ >= kFlushBytes || pieces_.size() + 2 > kFlushPieces) {
+    if (Status status = Flush(); !status.ok()) return status;
+  }
+  if (!outputs_.empty() &&
+      outputs_.back()->size() + pending_bytes_ + size_bytes <= outputs_.back()->capacity()) {
+    return Status::Ok();
+  }
+  if (!outputs_.empty()) {
+    if (Status status = FinishLast(); !status.ok()) return status;
+  }
+  return Begin(first_sequence, std::max(capacity_bytes_, kSegmentHeaderSize + size_bytes));
+}
+
+Status Rewriter::Begin(uint64_t first_sequence, uint64_t capacity_bytes) {
+  SegmentHeader header;
+  header.number = ++last_number_;
+  header.store_id = store_id_;
+  header.first_sequence = first_sequence;
+  header.created_ms = NowMs();
+  auto output = Segment::Create(directory_, header, capacity_bytes);
+  if (output.ok()) outputs_.push_back(std::move(output.value()));
+  return output.status();
+}
+
+Status Rewriter::FinishLast() {
+  Status status = Flush();
+  if (status.ok()) status = outputs_.back()->Finish();
+  if (status.ok()) outputs_.back()->Seal();
+  return status;
+}
+
+void Rewriter::AddPiece(std::string_view bytes) {
+  pending_bytes_ += bytes.size();
+  if (!pieces_.empty()) {
+    iovec& last = pieces_.back();
+    if (static_cast<const char*>(last.iov_base) + last.iov_len == bytes.data()) {
+      last.iov_len += bytes.size();
+      return;
+    }
+  }
+  pieces_.push_back({const_cast<char*>(bytes.data()), bytes.size()});
+}
+
+Status Rewriter::Flush() {
+  if (pieces_.empty()) return Status::Ok();
+  Status status = outputs_.back()->Append(pieces_, pending_bytes_);
+  pieces_.clear();
+  rewritten_.clear();
+  pending_bytes_ = 0;
+  return status;
+}
+
+}  // namespace keystone

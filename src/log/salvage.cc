@@ -1,0 +1,184 @@
+#include "log/salvage.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "store/segment.h"
+
+namespace keystone {
+
+namespace {
+
+bool AllZeros(std::string_view bytes) { return bytes.find_first_not_of('\0') == bytes.npos; }
+
+class Salvager {
+ public:
+  Salvager(std::string_view bytes, bool active, const SequenceRange& range)
+      : bytes_(bytes), active_(active), range_(range) {
+    salvage_.next_sequence = range.lowest;
+  }
+
+  Salvage Run() {
+    uint64_t offset = std::min<uint64_t>(kSegmentHeaderSize, bytes_.size());
+    while (offset < bytes_.size() && !ended_) offset = Step(offset);
+    if (!ended_ && group_.records > 0) EndInsideGroup();
+    if (!ended_) salvage_.tail_offset = offset;
+    BoundLastLoss();
+    return std::move(salvage_);
+  }
+
+ private:
+  // Takes what begins at `offset`, the end of a record, and returns where the next begins.
+  uint64_t Step(uint64_t offset) {
+    RecordView record;
+    const RecordState state = DecodeRecord(bytes_.substr(offset), &record);
+    if (state == RecordState::kValid) return TakeRecord(offset, record);
+    if (state == RecordState::kBadBody) return LoseBody(offset, record);
+    if (state == RecordState::kUnknownFlag) {
+      salvage_.newer_record = offset;
+      ended_ = true;
+      return offset;
+    }
+    if (AllZeros(bytes_.substr(offset))) return MeetZeros(offset);
+    return state == RecordState::kTruncated ? LoseTruncated(offset) : LoseHeader(offset);
+  }
+
+  uint64_t TakeRecord(uint64_t offset, const RecordView& record) {
+    const uint64_t end = offset + record.size_bytes();
+    if (record.sequence < salvage_.next_sequence) {
+      BreakGroup();
+      Lose(offset, end, "sequence number goes backwards");
+      return end;
+    }
+    if (record.is_sync_mark() && group_.records > 0) {
+      BreakGroup();
+      Lose(offset, offset, "sync mark inside a group");
+    }
+    EndLoss(record.sequence);
+    if (salvage_.first_sequence == 0) salvage_.first_sequence = record.sequence;
+    salvage_.next_sequence = record.sequence + 1;
+    if (group_.records == 0) group_.begin = offset;
+    group_.end = end;
+    group_.records++;
+    if (!record.group_goes_on()) KeepGroup(true);
+    return end;
+  }
+
+  uint64_t LoseBody(uint64_t offset, const RecordView& record) {
+    const uint64_t end = offset + record.size_bytes();
+    BreakGroup();
+    EndLoss(record.sequence);
+    Lose(offset, end, Describe(RecordState::kBadBody));
+    LostBytes& lost = salvage_.lost.back();
+    if (record.sequence < salvage_.next_sequence) return end;
+    lost.first_sequence = lost.last_sequence = record.sequence;
+    if (!record.is_sync_mark()) lost.key = record.key;
+    salvage_.next_sequence = record.sequence + 1;
+    return end;
+  }
+
+  // There is nothing behind it.
+  uint64_t LoseTruncated(uint64_t offset) {
+    if (active_) return EndInTornTail(group_.records > 0 ? group_.begin : offset);
+    BreakGroup();
+    Lose(offset, bytes_.size(), Describe(RecordState::kTruncated));
+    return bytes_.size();
+  }
+
+  // Space that was kept ready. Only the active segment has it.
+  uint64_t MeetZeros(uint64_t offset) {
+    if (group_.records > 0) EndInsideGroup();
+    if (active_) {
+      salvage_.tail_offset = offset;
+      ended_ = true;
+      return offset;
+    }
+    Lose(offset, bytes_.size(), "zeros where records were");
+    return bytes_.size();
+  }
+
+  uint64_t LoseHeader(uint64_t offset) {
+    BreakGroup();
+    // The damaged record has a sequence, too.
+    const uint64_t end =
+        FindNextRecord(bytes_, offset, {salvage_.next_sequence + 1, range_.highest});
+    Lose(offset, end, Describe(RecordState::kBadHeader));
+    return end;
+  }
+
+  void EndInsideGroup() {
+    const uint64_t end = group_.end;
+    if (active_ && end == bytes_.size()) {
+      EndInTornTail(group_.begin);
+      return;
+    }
+    BreakGroup();
+    Lose(end, end, "the file ends inside a group of records");
+  }
+
+  uint64_t EndInTornTail(uint64_t offset) {
+    salvage_.tail_offset = offset;
+    salvage_.tail_is_torn = true;
+    group_ = KeptRun();
+    ended_ = true;
+    return offset;
+  }
+
+  void BreakGroup() {
+    if (group_.records > 0) KeepGroup(false);
+  }
+
+  void KeepGroup(bool whole) {
+    group_.whole_groups = whole;
+    salvage_.records += group_.records;
+    KeptRun* last = salvage_.kept.empty() ? nullptr : &salvage_.kept.back();
+    if (last != nullptr && last->end == group_.begin && last->whole_groups == whole) {
+      last->end = group_.end;
+      last->records += group_.records;
+    } else {
+      salvage_.kept.push_back(group_);
+    }
+    group_ = KeptRun();
+  }
+
+  void Lose(uint64_t begin, uint64_t end, std::string_view reason) {
+    LostBytes lost;
+    lost.begin = begin;
+    lost.end = end;
+    lost.reason = reason;
+    lost.first_sequence = salvage_.next_sequence;
+    if (begin == end) lost.last_sequence = lost.first_sequence - 1;
+    salvage_.lost.push_back(std::move(lost));
+  }
+
+  // The next record whose header holds tells which sequences the last damage took.
+  void EndLoss(uint64_t sequence) {
+    if (salvage_.lost.empty()) return;
+    LostBytes& lost = salvage_.lost.back();
+    if (lost.last_sequence == 0 && sequence > 0) lost.last_sequence = sequence - 1;
+  }
+
+  // At the end of the file nothing tells how many records were lost, but how many can have been.
+  void BoundLastLoss() {
+    salvage_.unused_sequence = salvage_.next_sequence;
+    if (salvage_.lost.empty() || salvage_.lost.back().last_sequence != 0) return;
+    LostBytes& lost = salvage_.lost.back();
+    if (range_.highest != SequenceRange().highest) lost.last_sequence = range_.highest;
+    salvage_.unused_sequence += (lost.end - lost.begin) / (kRecordHeaderSize + 1) + 1;
+  }
+
+  const std::string_view bytes_;
+  const bool active_;
+  const SequenceRange range_;
+  KeptRun group_;  // records of a group that has not ended
+  bool ended_ = false;
+  Salvage salvage_;
+};
+
+}  // namespace
+
+Salvage SalvageRecords(std::string_view bytes, bool active, const SequenceRange& range) {
+  return Salvager(bytes, active, range).Run();
+}
+
+}  // namespace keystone

@@ -1,0 +1,304 @@
+#include "log/survey.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <boost/endian/conversion.hpp>
+#include <cstdio>
+#include <map>
+#include <utility>
+
+#include "base/crc32.h"
+#include "base/file.h"
+#include "log/check.h"
+#include "store/directory.h"
+#include "store/hint.h"
+
+namespace keystone {
+
+namespace {
+
+using boost::endian::load_little_u32;
+
+constexpr uint64_t kManifestLimit = 64u << 20;
+
+Status NotHere(const std::string& directory) {
+  return {Code::kCorrupt, directory + ": there is no store in it"};
+}
+
+// A text whose own checksum holds was meant as it is.
+bool IsOfNewerVersion(std::string_view manifest) {
+  constexpr size_t kCrcLine = 15;  // "crc32 b68df8f7\n"
+  if (!manifest.starts_with("keystonelight-manifest ") || manifest.size() < kCrcLine) return false;
+  const std::string_view text = manifest.substr(0, manifest.size() - kCrcLine);
+  char line[kCrcLine + 1];
+  std::snprintf(line, sizeof line, "crc32 %08x\n", Crc32(text));
+  return manifest.substr(text.size()) == line;
+}
+
+bool HeaderHolds(std::string_view bytes) {
+  return bytes.size() >= kSegmentHeaderSize && bytes.starts_with("KEYSTONE") &&
+         load_little_u32(reinterpret_cast<const unsigned char*>(bytes.data()) + 60) ==
+             Crc32(bytes.substr(0, 60));
+}
+
+class Surveyor {
+ public:
+  explicit Surveyor(std::string directory) : directory_(std::move(directory)) {}
+
+  Result<Survey> Run() {
+    auto names = ListDirectory(directory_);
+    if (!names.ok()) return names.status();
+    names_ = std::move(names.value());
+    for (const std::string& name : names_) {
+      survey_.last_number = std::max(survey_.last_number, NumberInFront(name));
+    }
+    // What an interrupted very first start leaves is no damage.
+    if (!Exists(kManifestName) && LoadListedSegments(directory_).ok()) return Survey();
+    Status status = LoadManifestText();
+    if (status.ok()) status = survey_.manifest_problem.empty() ? FollowManifest() : Rebuild();
+    if (status.ok()) status = SalvageAll();
+    if (!status.ok()) return status;
+    return std::move(survey_);
+  }
+
+ private:
+  // Of "000000000001.log", "000000000001.log.damaged" and the like; else 0.
+  static uint64_t NumberInFront(const std::string& name) {
+    constexpr size_t kNameSize = 16;
+    return SegmentNumber(name.substr(0, kNameSize)).value_or(0);
+  }
+
+  bool Exists(const std::string& name) const {
+    return std::binary_search(names_.begin(), names_.end(), name);
+  }
+
+  std::string PathOf(const std::string& name) const { return directory_ + "/" + name; }
+
+  Status LoadManifestText() {
+    if (!Exists(kManifestName)) {
+      survey_.manifest_problem = "missing";
+      return Status::Ok();
+    }
+    auto text = ReadSmallFile(PathOf(kManifestName), kManifestLimit);
+    if (!text.ok()) return text.status();
+    auto manifest = ParseManifest(text.value());
+    if (manifest.ok()) {
+      survey_.manifest = std::move(manifest.value());
+    } else if (IsOfNewerVersion(text.value())) {
+      return {Code::kCorrupt, directory_ + "/" + manifest.status().message()};
+    } else {
+      survey_.manifest_problem =
+          manifest.status().message().substr(std::string(kManifestName).size() + 2);
+    }
+    return Status::Ok();
+  }
+
+  // ---- with a MANIFEST
+
+  Status FollowManifest() {
+    for (const uint64_t number : survey_.manifest.segments) {
+      auto source = OpenSource(number, NameOf(number));
+      if (!source.ok()) return source.status();
+      survey_.sources.push_back(std::move(source.value()));
+    }
+    if (IsOfOtherStore()) {
+      survey_.manifest_problem = "bears the id of another store than the segments";
+      survey_.sources.clear();
+      return Rebuild();
+    }
+    for (auto& source : survey_.sources) Judge(source.get());
+    return LookAtOthers();
+  }
+
+  // A segment that an interrupted repair has moved aside already, the last one of that name.
+  std::string NameOf(uint64_t number) const {
+    std::string name = SegmentName(number);
+    if (Exists(name)) return name;
+    std::string aside;
+    for (const std::string& other : names_) {
+      if (other.starts_with(name + kAsideSuffix)) aside = other;
+    }
+    return aside;
+  }
+
+  // No listed segment bears the MANIFEST's id, but some bear another.
+  bool IsOfOtherStore() const {
+    size_t others = 0;
+    for (const auto& source : survey_.sources) {
+      if (!source->header) continue;
+      if (source->header->store_id == survey_.manifest.store_id) return false;
+      others++;
+    }
+    return others > 0;
+  }
+
+  void Judge(Source* source) const {
+    if (source->name.empty()) {
+      source->problem = "missing";
+    } else if (source->header && source->header->store_id != survey_.manifest.store_id) {
+      source->problem = "bears the id of another store";
+    } else {
+      if (source->header && source->header->number != source->number) {
+        source->problem = "bears segment number " + std::to_string(source->header->number);
+      }
+      source->is_ours = true;
+    }
+  }
+
+  Status LookAtOthers() {
+    for (const std::string& name : names_) {
+      const auto hint = HintNumber(name);
+      if (name.ends_with(".tmp") || (hint && !IsListed(*hint))) survey_.leftovers.push_back(name);
+      const auto number = SegmentNumber(name);
+      if (!number || IsListed(*number)) continue;
+      auto source = OpenSource(*number, name);
+      if (!source.ok()) return source.status();
+      Judge(source.value().get());
+      if (source.value()->problem.empty()) {
+        survey_.leftovers.push_back(name);
+      } else {
+        survey_.strangers.push_back(std::move(source.value()));
+      }
+    }
+    return Status::Ok();
+  }
+
+  bool IsListed(uint64_t number) const {
+    const std::vector<uint64_t>& listed = survey_.manifest.segments;
+    return std::find(listed.begin(), listed.end(), number) != listed.end();
+  }
+
+  // ---- without one
+
+  // All segments of the store that most of them are of. The order of replay is that of sequences.
+  Status Rebuild() {
+    std::map<StoreId, size_t> stores;
+    std::vector<std::unique_ptr<Source>> found;
+    for (const std::string& name : names_) {
+      const auto number = SegmentNumber(name);
+      if (name.ends_with(".tmp")) survey_.leftovers.push_back(name);
+      if (!number) continue;
+      auto source = OpenSource(*number, name);
+      if (!source.ok()) return source.status();
+      if (source.value()->header) stores[source.value()->header->store_id]++;
+      found.push_back(std::move(source.value()));
+    }
+    if (found.empty() && !Exists(kManifestName)) return NotHere(directory_);
+    if (Status status = ChooseStore(stores); !status.ok()) return status;
+    for (auto& source : found) {
+      Judge(source.get());
+      (source->is_ours ? survey_.sources : survey_.strangers).push_back(std::move(source));
+    }
+    SortSources();
+    return Status::Ok();
+  }
+
+  Status ChooseStore(const std::map<StoreId, size_t>& stores) {
+    auto manifest = NewManifest();
+    if (!manifest.ok()) return manifest.status();
+    survey_.manifest = std::move(manifest.value());
+    if (stores.empty()) return Status::Ok();
+    const auto fewer = [](const auto& a, const auto& b) { return a.second < b.second; };
+    const auto most = std::max_element(stores.begin(), stores.end(), fewer);
+    const auto as_many = std::count_if(stores.begin(), stores.end(), [&](const auto& store) {
+      return store.second == most->second;
+    });
+    if (as_many > 1) {
+      return {Code::kCorrupt, directory_ +
+                                  ": without a good MANIFEST nothing tells which of two stores it "
+                                  "is: move the other one's segments away"};
+    }
+    survey_.manifest.store_id = most->first;
+    return Status::Ok();
+  }
+
+  // A file whose header is damaged stands where its first record belongs.
+  void SortSources() {
+    const auto first = [](const Source& source) {
+      if (source.header) return source.header->first_sequence;
+      return SalvageRecords(source.bytes(), true, {}).first_sequence;
+    };
+    std::vector<std::pair<std::pair<uint64_t, uint64_t>, std::unique_ptr<Source>>> keyed;
+    for (auto& source : survey_.sources) {
+      const std::pair key(first(*source), source->number);
+      keyed.emplace_back(key, std::move(source));
+    }
+    std::sort(keyed.begin(), keyed.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
+    survey_.sources.clear();
+    for (auto& [key, source] : keyed) survey_.sources.push_back(std::move(source));
+  }
+
+  // ---- a file
+
+  Result<std::unique_ptr<Source>> OpenSource(uint64_t number, const std::string& name) const {
+    auto source = std::make_unique<Source>();
+    source->number = number;
+    source->name = name;
+    if (name.empty()) return source;
+    auto fd = OpenFile(PathOf(name), O_RDONLY);
+    if (!fd.ok()) return fd.status();
+    auto size = FileSize(fd.value().get(), PathOf(name));
+    if (!size.ok()) return size.status();
+    if (size.value() > 0) {
+      auto mapping = Mapping::Map(fd.value().get(), size.value(), PathOf(name));
+      if (!mapping.ok()) return mapping.status();
+      source->mapping = std::move(mapping.value());
+    }
+    auto header = DecodeSegmentHeader(source->bytes());
+    if (header.ok()) {
+      source->header = header.value();
+    } else if (HeaderHolds(source->bytes())) {
+      return Status(Code::kCorrupt, PathOf(name) + ": offset 0: " + header.status().message());
+    } else {
+      source->problem = header.status().message();
+    }
+    return source;
+  }
+
+  Status SalvageAll() {
+    for (size_t i = 0; i < survey_.sources.size(); i++) {
+      Source& source = *survey_.sources[i];
+      if (!source.is_ours) continue;
+      const bool active = i + 1 == survey_.sources.size();
+      source.salvage = SalvageRecords(source.bytes(), active, RangeOf(i));
+      if (source.salvage.newer_record) {
+        return {Code::kCorrupt, PathOf(source.name) + ": offset " +
+                                    std::to_string(*source.salvage.newer_record) + ": " +
+                                    std::string(Describe(RecordState::kUnknownFlag))};
+      }
+    }
+    return Status::Ok();
+  }
+
+  // Between what comes before and what comes behind, as far as headers tell it. Where the MANIFEST
+  // was lost, segments may overlap.
+  SequenceRange RangeOf(size_t i) const {
+    SequenceRange range;
+    const auto& sources = survey_.sources;
+    const bool in_order = survey_.manifest_problem.empty();
+    if (sources[i]->header) {
+      range.lowest = sources[i]->header->first_sequence;
+    } else if (in_order && i > 0) {
+      range.lowest = sources[i - 1]->salvage.next_sequence;
+    }
+    for (size_t next = i + 1; in_order && next < sources.size(); next++) {
+      if (!sources[next]->is_ours || !sources[next]->header) continue;
+      const uint64_t highest = sources[next]->header->first_sequence - 1;
+      if (highest + 1 >= range.lowest) range.highest = highest;
+      break;
+    }
+    return range;
+  }
+
+  const std::string directory_;
+  std::vector<std::string> names_;  // sorted
+  Survey survey_;
+};
+
+}  // namespace
+
+Result<Survey> SurveyDirectory(const std::string& directory) { return Surveyor(directory).Run(); }
+
+}  // namespace keystone
