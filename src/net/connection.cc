@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -22,6 +21,7 @@
 #include <span>
 #include <utility>
 
+#include "base/thread.h"
 #include "net/listener.h"
 #include "store/batch.h"
 
@@ -439,9 +439,8 @@ void* ConnectionThreads::Main(void* argument) {
   ConnectionThreads* const threads = start->threads;
   Registry::Membership membership = std::move(start->membership);
   start.reset();
-  sigset_t all;  // signals are the main thread's
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  BlockSignals();
+  BecomeBatchThread();
   threads->Run(std::move(membership));
   return nullptr;
 }

@@ -1,8 +1,6 @@
 #include "net/event_loop.h"
 
 #include <event2/event.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -13,6 +11,8 @@
 #include <string>
 #include <system_error>
 #include <utility>
+
+#include "base/thread.h"
 
 namespace keystone {
 
@@ -92,9 +92,8 @@ void EventLoop::Wake() {
 }
 
 void EventLoop::Run() {
-  sigset_t all;  // signals are the main thread's
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  BlockSignals();
+  BecomeBatchThread();
   while (!stopped_) Pass();
 }
 

@@ -1,11 +1,10 @@
 #include "net/maintenance.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <string>
 #include <system_error>
 #include <utility>
+
+#include "base/thread.h"
 
 namespace keystone {
 
@@ -67,9 +66,7 @@ bool Maintenance::ended() const {
 }
 
 void Maintenance::Run() {
-  sigset_t all;  // signals are the main thread's
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  BlockSignals();
   for (;;) {
     const Work work = WaitForWork();
     if (work == Work::kStop) break;
