@@ -18,6 +18,8 @@ METRICS = {
     "bytes": ("bytes", False),
     "extra_mib": ("extra memory, MiB", False),
     "took_s": ("seconds that it took", None),
+    "here_to_elsewhere": ("99th percentile, as a multiple of that while another is attacked", None),
+    "attacks": ("attacks a second", None),
     "p99_growth": ("99th percentile of latency, as a multiple of that before", None),
 }
 BARS = ("limit", "write+fdatasync", "cp and fsync")  # what shows a limit, not a peer
@@ -29,6 +31,7 @@ TITLES = {
     "memory": "Memory",
     "compaction": "Compaction",
     "embedded": "Embedded, beside LevelDB",
+    "hostile": "Beside hostile clients",
 }
 
 
@@ -93,7 +96,8 @@ def subject_text(subject, table):
         name, more_is_better = METRICS[metric]
         text.append("Medians of %d, %s:\n" % (runs, name) if runs > 1 else "One run, %s:\n" % name)
         text.append(median_table(table, metric))
-        if more_is_better is not None and metric != "max_us":
+        has_peers = any(not is_ours(server) for row in table.values() for server in row)
+        if has_peers and more_is_better is not None and metric != "max_us":
             text.append("How many times better (above 1: keystoned is ahead):\n")
             text.append(ratio_table(table, metric, more_is_better))
     return "\n".join(text)

@@ -24,6 +24,7 @@ struct Command;
 
 inline constexpr size_t kDefaultScanCount = 10;
 inline constexpr size_t kMaxScanCount = 10000;
+inline constexpr size_t kMaxScanBytes = size_t{10} << 20;  // of keys as long as the limit allows
 
 // One command with its arguments, decoded and within all limits. The views belong to whoever parsed
 // it and must stay until the command has been executed, a write until its batch has been applied.

@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <exception>
@@ -22,6 +23,7 @@ using std::chrono::milliseconds;
 
 constexpr size_t kMostAtOnce = size_t{64} << 10;  // new bytes that are executed in one go
 constexpr size_t kMostAhead = size_t{16} << 20;   // of requests read while replies wait to be sent
+constexpr size_t kAheadAtOnce = size_t{16} << 10;
 constexpr milliseconds kLinger{1000};
 constexpr milliseconds kLingerStep{10};
 constexpr auto kNever = EventClient::Clock::time_point::max();
@@ -86,7 +88,9 @@ void EventClient::OnReadable() {
   if (lingering_) return DiscardInput();
   if (loop_->turns().full()) loop_->turns().TakeAll();
   const bool keeps = !rest_.empty() || !unsent_.empty();
-  const std::span<char> room = keeps ? rest_.Room() : loop_->turns().Room();
+  std::span<char> room = keeps ? rest_.Room() : loop_->turns().Room();
+  // There is no hurry to read what has to wait, and the others share the loop with many such.
+  if (!unsent_.empty()) room = room.first(std::min(room.size(), kAheadAtOnce));
   const ssize_t received = ::recv(fd(), room.data(), room.size(), MSG_DONTWAIT);
   if (received < 0 && (errno == EINTR || errno == EAGAIN)) return;
   if (received < 0) return End();

@@ -16,6 +16,8 @@ from harness import SLOW, poll_until
 class Mismatch(AssertionError):
     """The daemon holds, or has answered, something that the load can't explain."""
 
+    wrong_keys = 0  # what a look at the whole store has found
+
 
 class Key:
     """What is known of one key; None stands for absent."""
@@ -68,7 +70,7 @@ class Worker(threading.Thread):
         if dice < 0.30:
             return key, "DELETE", None
         version = self.load.next_version()
-        padding = b"x" * self.random.randint(0, self.load.value_size)
+        padding = self.load.make_padding(self.random)
         return key, "SET", b"%s=%d:%s" % (key.name, version, padding)
 
     @staticmethod
@@ -91,7 +93,7 @@ class Worker(threading.Thread):
         gone = command == "DELETE" and before is None
         self._expect(reply, b"NOT_FOUND" if gone else b"OK", key, command)
         key.acknowledged = state
-        self.acknowledged += 1
+        self.acknowledged += not gone
 
     @staticmethod
     def _expect(reply, expected, key, command):
@@ -121,6 +123,10 @@ class Load:
     def next_version(self):
         with self._lock:
             return next(self._versions)
+
+    def make_padding(self, dice):
+        """What makes a value longer. Any worker's thread; dice is its own."""
+        return b"x" * dice.randint(0, self.value_size)
 
     def start(self, address):
         self.address = address
@@ -193,8 +199,10 @@ class Load:
             states = client.contents()
         wrong = [key for key in self.keys if not key.explains(states.get(key.name))]
         if wrong:
-            raise Mismatch("%d keys are wrong, such as %s" % (
+            mismatch = Mismatch("%d keys are wrong, such as %s" % (
                 len(wrong), self._describe(wrong[0], states.get(wrong[0].name))))
+            mismatch.wrong_keys = len(wrong)
+            raise mismatch
         strangers = set(states) - {key.name for key in self.keys}
         if strangers:
             raise Mismatch("keys that nobody wrote: %r" % sorted(strangers)[:3])

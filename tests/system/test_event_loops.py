@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Event mode: many clients share a thread, and none of them feels the others."""
 
+import os
+import pwd
 import resource
 import select
+import shutil
 import signal
 import socket
 import threading
-import time
 
-from harness import EX_OSERR, SLOW, SystemTest, is_sanitized, main, poll_until
+from harness import EX_OSERR, SLOW, SystemTest, is_sanitized, main, poll_until, run, stays_true
 
 CROWD = 2000
 
@@ -62,8 +64,9 @@ class Crowds(SystemTest):
             self.assertEqual(len(client.contents()), 50)
 
     def test_who_asked_in_time_is_served_after_the_daemon_was_held_up(self):
-        timeout_s = 1.5 * SLOW
-        daemon = self.start_daemon("--io-threads", "1", "--idle-timeout", "%dms" % (timeout_s * 1e3))
+        options = ("--io-threads", "1", "--idle-timeout", "%dms" % (1500 * SLOW))
+        daemon = self.start_daemon(*options)
+        witness = self.connect(self.start_daemon(*options))
         clients = [self.connect(daemon) for _ in range(200)]
         for client in clients:
             client.send_raw(b"PING\n")
@@ -71,7 +74,8 @@ class Crowds(SystemTest):
         daemon.signal(signal.SIGSTOP)
         for client in clients:
             client.send_raw(b"PING\n")
-        time.sleep(timeout_s + 0.1)
+        self.assertEqual(witness.request("PING"), b"OK PONG")
+        self.assertEqual(witness.read_all(), b"")  # so long ago
         daemon.signal(signal.SIGCONT)
         self.assertEqual([c.read_line() for c in clients], [b"OK PONG"] * 200)
         self.assertEqual([c.read_all() for c in clients], [b""] * 200)
@@ -82,6 +86,56 @@ class Crowds(SystemTest):
         wrapper = ["/bin/sh", "-c", 'ulimit -v 300000; exec "$0" "$@"']
         daemon = self.new_daemon("--io-threads", "64", "--segment-size", "1m", wrapper=wrapper)
         self.assert_start_refused(daemon, EX_OSERR, "event loop")
+
+
+    def test_who_may_not_have_the_descriptors_for_all_clients_does_not_start(self):
+        # 64 for the daemon itself, 2 for each loop.
+        options = ("--io-threads", "8", "--max-connections", "100")
+        refused = self.new_daemon(*options, wrapper=self.descriptors(100 + 16 + 63))
+        self.assert_start_refused(refused, EX_OSERR, "max-connections")
+        daemon = self.new_daemon(*options, wrapper=self.descriptors(100 + 16 + 64)).start()
+        first = self.connect(daemon)
+        poll_until(lambda: first.stats()["connections_current"] == "1", what="probes are gone")
+        self.served(daemon, 99)
+        self.assertEqual(self.connect(daemon).read_all(), b"ERROR too many connections\n")
+
+    def descriptors(self, limit):
+        """A wrapper that lets a program have so many, and no more."""
+        wrapper = ["/bin/sh", "-c", 'ulimit -n %d; exec "$0" "$@"' % limit]
+        if os.getuid() != 0:
+            return wrapper
+        if not shutil.which("setpriv"):  # root could raise the limit again
+            self.skipTest("no setpriv here")
+        return ["setpriv", "--bounding-set=-sys_resource"] + wrapper
+
+
+class OutOfThreads(SystemTest):
+    def test_a_command_that_needs_one_is_refused_and_the_client_stays(self):
+        if os.getuid() != 0:
+            self.skipTest("only root can start it as another user")
+        nobody = pwd.getpwnam("nobody")
+        daemon = self.new_daemon("--user", "nobody", "--io-threads", "1")
+        os.mkdir(daemon.data, 0o700)
+        os.chown(daemon.data, nobody.pw_uid, nobody.pw_gid)
+        client = self.connect(daemon.start())
+        self.assertEqual(client.request("SYNC"), b"OK")
+        self.set_process_limit(daemon, nobody, "1")
+        replies = client.pipeline(["SET key 1", "SYNC", "GET key", "COMPACT", "PING"])
+        if b"OK" in (replies[1], replies[3]):
+            self.skipTest("the limit does not bind here")
+        self.assertEqual(replies[0::2], [b"OK", b"VALUE 1", b"OK PONG"])
+        for reply in replies[1::2]:
+            self.assertRegex(reply, rb"\AERROR start a thread for it: [ -~]+\Z")
+        self.assertEqual(daemon.request("GET key"), b"VALUE 1")  # a new client needs none
+        self.set_process_limit(daemon, nobody, "10000")
+        self.assertEqual(client.request("SYNC"), b"OK")
+
+    def set_process_limit(self, daemon, user, soft):
+        """As the user, who may do so even where root may not (in a container)."""
+        result = run("prlimit", "--pid", str(daemon.pid), "--nproc=%s:" % soft, user=user.pw_uid,
+                     group=user.pw_gid, extra_groups=[])
+        if result.returncode != 0:
+            self.skipTest("prlimit is refused: " + result.stderr.strip())
 
 
 class Neighbours(SystemTest):
@@ -120,7 +174,9 @@ class Neighbours(SystemTest):
 
     def test_the_time_of_a_compaction_is_not_taken_from_the_next_request(self):
         self.daemon.stop()
-        self.daemon = self.start_daemon("--io-threads", "1", "--request-timeout", "1s")
+        options = ("--io-threads", "1", "--request-timeout", "1s")
+        self.daemon = self.start_daemon(*options)
+        other = self.start_daemon(*options)
         self.fill()
         client = self.connect(self.daemon)
         compacts = False
@@ -131,11 +187,22 @@ class Neighbours(SystemTest):
             self.daemon.signal(signal.SIGSTOP)
             compacts = not select.select([client.socket], [], [], 0.1)[0]
             if compacts:
-                time.sleep(1.2)
+                self.wait_request_timeout(other)
             self.daemon.signal(signal.SIGCONT)
             self.assertEqual(client.read_line(), b"OK")
-            time.sleep(0.3 if compacts else 0)
+            if compacts:  # its loop looks after timeouts eight times a second
+                self.assertTrue(stays_true(lambda: not self.is_closed(client), 0.3))
             self.assertEqual(client.request("NG"), b"OK PONG")
+
+    def wait_request_timeout(self, daemon):
+        """Until a request that begins now is too late for a daemon which has that timeout."""
+        witness = self.connect(daemon)
+        witness.send_raw(b"PI")
+        self.assertEqual(witness.read_all(), b"")
+
+    @staticmethod
+    def is_closed(client):
+        return bool(select.select([client.socket], [], [], 0)[0])
 
     def test_syncs_in_a_pipeline_keep_their_places(self):
         client, other = self.connect(self.daemon), self.connect(self.daemon)

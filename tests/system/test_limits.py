@@ -98,6 +98,26 @@ class OutOfDescriptors(SystemTest):
         self.assertLess(cpu, 200)  # it waits, it does not spin
         self.assertEqual(daemon.request("PING"), b"OK PONG")
 
+    def test_who_comes_then_is_told_so(self):
+        daemon = self.start_daemon()
+        old = self.connect(daemon)
+        poll_until(lambda: old.stats()["connections_current"] == "1", what="probes are gone")
+        limit = max(int(fd) for fd in os.listdir("/proc/%d/fd" % daemon.pid)) + 1
+        daemon.set_limit(resource.RLIMIT_NOFILE, limit)
+        served = 1
+        rejected = False
+        while not rejected:  # some may still have a gap
+            client = self.connect(daemon)
+            poll_until(lambda count=served: int(old.stats()["connections_current"]) > count or
+                       old.stats()["connections_rejected"] != "0", what="it is accepted, or not")
+            served += 1
+            rejected = old.stats()["connections_rejected"] != "0"
+        self.assertEqual(client.read_all(), b"ERROR out of descriptors, try again later\n")
+        daemon.wait_log("accept: Too many open files")
+        self.assertEqual(old.request("SET key value"), b"OK")
+        daemon.set_limit(resource.RLIMIT_NOFILE, 1024)
+        self.assertEqual(daemon.request("GET key"), b"VALUE value")
+
     @staticmethod
     def cpu_ticks(daemon):
         with open("/proc/%d/stat" % daemon.pid, encoding="ascii") as file:

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "CppUTest/TestHarness.h"
 #include "net/session.h"
@@ -198,6 +199,17 @@ TEST(Line, ScanTakesCursorCountAndPrefix) {
   CHECK_EQUAL("SCAN [] 7 10000 [user:]"s, Parsed("SCAN 7 10000 user:"));
   CHECK_EQUAL("SCAN [] 7 5 []"s, Parsed("SCAN 7 5 "));
   CHECK_EQUAL("SCAN [] 0 5 [a b]"s, Parsed("SCAN 0 5 base64:YSBi"));
+}
+
+TEST(Line, ScanLooksAtFewerKeysWhereTheyMayBeLong) {
+  for (const auto& [key_size, count] : {std::pair<size_t, size_t>{1024, 10000}, {65535, 160}}) {
+    Limits limits;
+    limits.max_key_size = key_size;
+    DecodedBytes decoded;
+    Request request;
+    CHECK(ParseRequest(SplitLine("SCAN 0 10000"), limits, &decoded, &request).ok());
+    CHECK_EQUAL(count, request.count);
+  }
 }
 
 TEST(Line, ScanRefusesWhatItCantUse) {
