@@ -76,10 +76,9 @@ Result<std::shared_ptr<Segment>> Segment::Create(const std::string& directory,
     return Status(Code::kNoSpace, "create " + path + ": segment numbers are used up");
   }
   std::shared_ptr<Segment> segment(new Segment(header, path));
-  const std::string temporary = path + ".tmp";
-  auto fd = OpenFile(temporary, O_RDWR | O_CREAT | O_TRUNC);
+  segment->temporary_path_ = path + ".tmp";
+  auto fd = OpenFile(segment->temporary_path_, O_RDWR | O_CREAT | O_TRUNC);
   if (!fd.ok()) return fd.status();
-  segment->temporary_path_ = temporary;
   auto mapping = Mapping::Map(fd.value().get(), std::max(capacity_bytes, kSegmentHeaderSize), path);
   if (!mapping.ok()) return mapping.status();
   segment->mapping_ = std::move(mapping.value());
