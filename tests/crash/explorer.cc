@@ -1,5 +1,6 @@
 #include "explorer.h"
 
+#include <stdio.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -40,18 +41,6 @@ uint64_t Hash(const Contents& contents) {
     hash = XXH3_64bits_withSeed(value.data(), value.size(), hash);
   }
   return hash;
-}
-
-std::string Difference(const Contents& found, const Contents& expected) {
-  for (const auto& [key, value] : expected) {
-    const auto it = found.find(key);
-    if (it == found.end()) return "'" + key + "' is lost";
-    if (it->second != value) return "'" + key + "' has another value";
-  }
-  for (const auto& [key, value] : found) {
-    if (!expected.contains(key)) return "'" + key + "' is there";
-  }
-  return {};
 }
 
 bool IsKeptTail(const std::string& name) { return name.find(".log.cut-") != std::string::npos; }
@@ -107,6 +96,23 @@ Tree ReadTree(const std::string& path) {
     tree[name].emplace(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
   }
   return tree;
+}
+
+void Explorer::Counts::Print(const char* what) const {
+  printf("%s: %zu crash points, %zu states, %zu of them recovered from\n", what, points, states,
+         opened);
+}
+
+Explorer::Counts& Explorer::Counts::operator+=(const Counts& more) {
+  points += more.points;
+  states += more.states;
+  opened += more.opened;
+  return *this;
+}
+
+Explorer::Counts& Explorer::total() {
+  static Counts total;
+  return total;
 }
 
 std::string Explorer::Explore(const Journal& journal, const std::vector<Contents>& after,
