@@ -59,10 +59,18 @@ TEST_GROUP(Crash) {
   }
 
   void VisitRecoveries(const char* what, const Story& story) {
-    Explorer explorer(scratch.path(), story.options);
     const std::vector<Tree> states = StatesOf(story);
+    Explorer explorer(scratch.path(), story.options);
+    std::string cut;
+    explorer.AlsoCheck([&](const Tree&, const std::string& directory) {
+      // Cut again after a crash, it is there twice.
+      return crash::CutBytes(directory).find(cut) == cut.npos ? "bytes that were cut off are lost"
+                                                              : "";
+    });
     for (size_t i = 0; i < states.size(); i += Stride(states.size())) {
-      Visit(&explorer, crash::Recover(story, states[i]));
+      const Story recovery = crash::Recover(story, states[i]);
+      cut = recovery.cut;
+      Visit(&explorer, recovery);
     }
     explorer.counts().Print(what);
   }

@@ -64,6 +64,14 @@ std::string Leftovers(const std::string& directory) {
 
 }  // namespace
 
+std::string CutBytes(const std::string& directory) {
+  std::string bytes;
+  for (const auto& [name, content] : ReadTree(directory)) {
+    if (IsKeptTail(name)) bytes += *content;
+  }
+  return bytes;
+}
+
 std::string ScratchParent() {
   constexpr char kMemory[] = "/dev/shm";
   return ::access(kMemory, W_OK | X_OK) == 0 ? kMemory : "";

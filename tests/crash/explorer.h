@@ -93,6 +93,9 @@ std::string ScratchParent();
 void WriteTree(const Tree& tree, const std::string& path);
 Tree ReadTree(const std::string& path);
 
+// What is in the files of a directory that keep what recovery cut off.
+std::string CutBytes(const std::string& directory);
+
 // The directory below a journal's root that has the store.
 inline constexpr char kDataDirectory[] = "data";
 

@@ -163,6 +163,7 @@ TEST(Mutation, ASyncIsLeftOut) {
     if (purpose != "name of data/MANIFEST" && purpose != "bytes of data/.log") continue;
     LeaveOutSyncs("start after a kill", crash::KillAndGoOn(story, i));
   }
+  CHECK(!sites.empty());
   for (const auto& [site, counts] : sites) {
     printf("%s: %zu of %zu syncs are missed\n", site.c_str(), counts.second, counts.first);
     CHECK_TEXT(counts.second > 0, site.c_str());
