@@ -187,6 +187,7 @@ class Script {
     options.directory = directory;
     auto store = Store::Open(options, crash::Quiet());
     if (!store.ok()) return Wrong("killed, it does not start: " + store.status().message());
+    if (!crash::CutBytes(directory).empty()) Wrong("a part of a refused write was left");
     const auto found = crash::ReadAll(store.value().get());
     if (!found.ok()) return Wrong("killed: " + found.status().message());
     if (undecided_ && found.value() == *undecided_) return;
