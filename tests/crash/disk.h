@@ -42,6 +42,7 @@ struct Fault {
 
 // From now on, in place of any other.
 void Inject(const Fault& fault);
+void SuspendFaults(bool suspended);  // no call counts meanwhile
 // No more faults. True where there has been one.
 bool StopFaults();
 

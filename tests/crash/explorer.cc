@@ -1,5 +1,6 @@
 #include "explorer.h"
 
+#include <stdio.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -42,18 +43,6 @@ uint64_t Hash(const Contents& contents) {
   return hash;
 }
 
-std::string Difference(const Contents& found, const Contents& expected) {
-  for (const auto& [key, value] : expected) {
-    const auto it = found.find(key);
-    if (it == found.end()) return "'" + key + "' is lost";
-    if (it->second != value) return "'" + key + "' has another value";
-  }
-  for (const auto& [key, value] : found) {
-    if (!expected.contains(key)) return "'" + key + "' is there";
-  }
-  return {};
-}
-
 bool IsKeptTail(const std::string& name) { return name.find(".log.cut-") != std::string::npos; }
 
 // What is in the directory of a closed store and should not be.
@@ -74,6 +63,14 @@ std::string Leftovers(const std::string& directory) {
 }
 
 }  // namespace
+
+std::string CutBytes(const std::string& directory) {
+  std::string bytes;
+  for (const auto& [name, content] : ReadTree(directory)) {
+    if (IsKeptTail(name)) bytes += *content;
+  }
+  return bytes;
+}
 
 std::string ScratchParent() {
   constexpr char kMemory[] = "/dev/shm";
@@ -107,6 +104,23 @@ Tree ReadTree(const std::string& path) {
     tree[name].emplace(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
   }
   return tree;
+}
+
+void Explorer::Counts::Print(const char* what) const {
+  printf("%s: %zu crash points, %zu states, %zu of them recovered from\n", what, points, states,
+         opened);
+}
+
+Explorer::Counts& Explorer::Counts::operator+=(const Counts& more) {
+  points += more.points;
+  states += more.states;
+  opened += more.opened;
+  return *this;
+}
+
+Explorer::Counts& Explorer::total() {
+  static Counts total;
+  return total;
 }
 
 std::string Explorer::Explore(const Journal& journal, const std::vector<Contents>& after,

@@ -35,6 +35,9 @@ class Explorer {
     size_t points = 0;  // of crashes
     size_t states = 0;  // of the disk, different ones at each point
     size_t opened = 0;  // of them, by recovery: different from all others
+
+    void Print(const char* what) const;
+    Counts& operator+=(const Counts& more);
   };
 
   // Stores are opened below `scratch`, with `options` but for the directory.
@@ -51,6 +54,10 @@ class Explorer {
   void AlsoCheck(Check check) { check_ = std::move(check); }
 
   const Counts& counts() const { return counts_; }
+  static Counts& total();  // of all explorers that are gone
+  ~Explorer() { total() += counts_; }
+  Explorer(const Explorer&) = delete;
+  Explorer& operator=(const Explorer&) = delete;
 
  private:
   // What a state came to.
@@ -85,6 +92,9 @@ std::string ScratchParent();
 // A directory `path`, which must not exist, with these files; and back.
 void WriteTree(const Tree& tree, const std::string& path);
 Tree ReadTree(const std::string& path);
+
+// What is in the files of a directory that keep what recovery cut off.
+std::string CutBytes(const std::string& directory);
 
 // The directory below a journal's root that has the store.
 inline constexpr char kDataDirectory[] = "data";

@@ -23,16 +23,6 @@ std::string Expand(const std::string& text) {
   return value;
 }
 
-void Run(const Group& group, Contents* contents) {
-  for (const Change& change : group) {
-    if (change.value) {
-      (*contents)[change.key] = *change.value;
-    } else {
-      contents->erase(change.key);
-    }
-  }
-}
-
 void Fill(const Group& group, Batch* batch) {
   for (const Change& change : group) {
     if (change.value) {
@@ -57,6 +47,28 @@ Group MakeGroup(std::string_view text) {
     }
   }
   return group;
+}
+
+void Run(const Group& group, Contents* contents) {
+  for (const Change& change : group) {
+    if (change.value) {
+      (*contents)[change.key] = *change.value;
+    } else {
+      contents->erase(change.key);
+    }
+  }
+}
+
+std::string Difference(const Contents& found, const Contents& expected) {
+  for (const auto& [key, value] : expected) {
+    const auto it = found.find(key);
+    if (it == found.end()) return "'" + key + "' is lost";
+    if (it->second != value) return "'" + key + "' has another value";
+  }
+  for (const auto& [key, value] : found) {
+    if (!expected.contains(key)) return "'" + key + "' is there";
+  }
+  return {};
 }
 
 keystone::Log Quiet() {

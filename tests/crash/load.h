@@ -29,6 +29,11 @@ using Group = std::vector<Change>;
 // "a=1 b=2 -c": an operation a word; a value "x*1000" is repeated so many times.
 Group MakeGroup(std::string_view text);
 
+void Run(const Group& group, Contents* contents);
+
+// "'a' is lost", say; empty where they are the same.
+std::string Difference(const Contents& found, const Contents& expected);
+
 keystone::Log Quiet();
 
 keystone::Result<Contents> ReadAll(keystone::Store* store);

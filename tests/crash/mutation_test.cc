@@ -157,14 +157,13 @@ TEST(Mutation, ASyncIsLeftOut) {
   LeaveOutSyncs("at work", crash::Compact(FsyncPolicy::kNo, CompactionMode::kStopTheWorld));
   LeaveOutSyncs("at work", crash::Compact(FsyncPolicy::kNo, CompactionMode::kOnline));
   LeaveOutSyncs("at work", crash::StopAndStart(FsyncPolicy::kNo));
-  for (const Story& story : {crash::Rotate(FsyncPolicy::kNo),
-                             crash::Compact(FsyncPolicy::kNo, CompactionMode::kStopTheWorld)}) {
-    for (size_t i = 0; i < story.journal.size(); i++) {
-      const std::string purpose = PurposeOf(story.journal[i]);
-      if (purpose != "name of data/MANIFEST" && purpose != "bytes of data/.log") continue;
-      LeaveOutSyncs("start after a kill", crash::KillAndGoOn(story, i));
-    }
+  const Story story = crash::Compact(FsyncPolicy::kNo, CompactionMode::kStopTheWorld);
+  for (size_t i = 0; i < story.journal.size(); i++) {
+    const std::string purpose = PurposeOf(story.journal[i]);
+    if (purpose != "name of data/MANIFEST" && purpose != "bytes of data/.log") continue;
+    LeaveOutSyncs("start after a kill", crash::KillAndGoOn(story, i));
   }
+  CHECK(!sites.empty());
   for (const auto& [site, counts] : sites) {
     printf("%s: %zu of %zu syncs are missed\n", site.c_str(), counts.second, counts.first);
     CHECK_TEXT(counts.second > 0, site.c_str());

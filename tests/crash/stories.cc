@@ -65,6 +65,7 @@ class Stage {
     return story;
   }
 
+  const std::string& directory() const { return options_.directory; }
   Store* store() { return store_.get(); }
   Load& load() { return load_; }
 
@@ -188,7 +189,9 @@ Story Recover(const Story& story, const Tree& tree) {
   stage.Open();
   const Contents contents = stage.Read();
   stage.Close();
+  const std::string cut = CutBytes(stage.directory());
   Story recovery = stage.End();
+  recovery.cut = cut;
   recovery.from = SyncedJournal(tree).size();
   recovery.after = {contents};
   return recovery;

@@ -22,6 +22,7 @@ struct Story {
   Journal journal;
   std::vector<Contents> after;  // see Load::after
   size_t from = 0;              // what came before has no crash
+  std::string cut{};            // what recovery has cut off a segment
 };
 
 Story FirstStart(keystone::FsyncPolicy policy);
@@ -42,7 +43,7 @@ Story Compact(keystone::FsyncPolicy policy, keystone::CompactionMode mode);
 // Clean stops, with hints, and starts from them.
 Story StopAndStart(keystone::FsyncPolicy policy);
 
-// A start from `tree`, and a clean stop. `before`: what the store holds then.
+// A start from `tree`, which `story` has left, and a clean stop.
 Story Recover(const Story& story, const Tree& tree);
 
 // `story` to its event `last`, a kill, a start, and one group more.
