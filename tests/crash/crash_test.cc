@@ -26,7 +26,7 @@ constexpr FsyncPolicy kPolicies[] = {FsyncPolicy::kAlways, FsyncPolicy::kEverySe
 
 // Of so many crashes another crash is to follow: a sample, unless all are asked for.
 size_t Stride(size_t count) {
-  constexpr size_t kSample = 16;
+  constexpr size_t kSample = crash::kIsSlow ? 4 : 16;
   return ::getenv("KEYSTONE_TEST_ALL_CRASHES") != nullptr ? 1 : count / kSample + 1;
 }
 

@@ -96,6 +96,13 @@ Tree ReadTree(const std::string& path);
 // What is in the files of a directory that keep what recovery cut off.
 std::string CutBytes(const std::string& directory);
 
+// Sanitizers make it all some ten times slower; they need not see everything twice.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kIsSlow = true;
+#else
+inline constexpr bool kIsSlow = false;
+#endif
+
 // The directory below a journal's root that has the store.
 inline constexpr char kDataDirectory[] = "data";
 
