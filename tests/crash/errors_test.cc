@@ -207,6 +207,10 @@ class Script {
     if (store_ == nullptr) return Wrong("it does not start without faults");
     const Contents before = contents_;
     Apply("again=8");
+    if (contents_ == before) {  // a disk that was full is known to be one until the next look
+      (void)store_->Compact(CompactionMode::kStopTheWorld);
+      Apply("again=8");
+    }
     if (contents_ == before) Wrong("it takes no writes without faults");
     const Status status = store_->Compact(CompactionMode::kOnline);
     if (!status.ok()) Wrong("it does not compact without faults: " + status.message());

@@ -15,6 +15,7 @@
 #include "store/batch.h"
 #include "store/hint.h"
 #include "store/manifest.h"
+#include "store/reserve.h"
 
 namespace crash {
 
@@ -57,6 +58,7 @@ std::string Leftovers(const std::string& directory) {
     left.erase(keystone::HintName(number));
   }
   left.erase("LOCK");
+  left.erase(keystone::kReserveName);
   left.erase(keystone::kManifestName);
   std::erase_if(left, IsKeptTail);
   return left.empty() ? "" : *left.begin() + " was left behind";

@@ -418,7 +418,7 @@ TEST(Session, ACompactionWithoutRoomDoesNotClaimThatWritesAreRefused) {
   const std::string reply = Ask("COMPACT\n");
   faults::Clear();
   CHECK_TRUE(reply.starts_with("ERROR "));
-  CHECK_TRUE(reply.find("No space left on device\n") != reply.npos);
+  CHECK_TRUE(reply.find("No space left on device") != reply.npos);
   CHECK_TRUE(reply.find("writes are refused") == reply.npos);
   CHECK_EQUAL("OK\nVALUE 2\n"s, Ask("SET a 2\nGET a\n"));
 }
