@@ -159,26 +159,48 @@ void Commit::Lead() {
   TellAll(told);
 }
 
-// Commits one round and returns its members, not told yet.
+template <class Visit>
+void Commit::ForEachBatch(const Waiter* round, Visit visit) {
+  for (const Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
+    for (Batch* batch : waiter->batches) visit(batch);
+  }
+}
+
+// Commits one round and returns its members, not told yet. Whatever happens, they will be.
 Commit::Waiter* Commit::LeadRound() {
   std::unique_lock lock(mutex_);
   Waiter* const round = TakeRound();
-  Status status = ReadOnlyError();
-  uint64_t synced_offset = synced_offset_;
+  const uint64_t synced_offset = synced_offset_;
   lock.unlock();
+  try {
+    ServeRound(round, synced_offset);
+  } catch (const std::bad_alloc&) {  // for an error's text: nothing was committed
+    const Status status(Code::kSystem, "out of memory");  // so short that it takes none
+    if (round->sealed != nullptr) *round->sealed = status;
+    Refuse(round, status);
+  }
+  return round;
+}
+
+void Commit::ServeRound(Waiter* round, uint64_t synced_offset) {
+  Status status = ReadOnlyError();
   if (round->sealed != nullptr) {
     *round->sealed = status.ok() ? SealActive() : status;
-    return round;
+    return;
   }
   if (status.ok()) status = CommitRound(round, &synced_offset);
   LogRefusals(status);
-  for (Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
-    for (Batch* batch : waiter->batches) {
-      if (!status.ok() && batch->status().ok()) batch->set_status(status);
-      if (!batch->status().ok()) write_errors_ += batch->operations().size();
-    }
-  }
-  return round;
+  Refuse(round, status);
+}
+
+// Gives all that succeeded so far that status, and counts what failed.
+void Commit::Refuse(Waiter* round, const Status& status) {
+  ForEachBatch(round, [&](Batch* batch) {
+    if (!status.ok() && batch->status().ok()) batch->set_status(status);
+  });
+  ForEachBatch(round, [&](const Batch* batch) {
+    if (!batch->status().ok()) write_errors_ += batch->operations().size();
+  });
 }
 
 // True where the leader is one no more: nobody waits, or, if it `must`, the first who does leads.
@@ -235,7 +257,7 @@ Status Commit::CommitRound(Waiter* round, uint64_t* synced_offset) {
     return WriteWithReserve(round, synced_offset);
   } catch (const std::bad_alloc&) {
     // The log may have what the index has not.
-    return BecomeReadOnlyForGood({Code::kSystem, "commit: out of memory"});
+    return BecomeReadOnlyForGood({Code::kSystem, "out of memory"});
   }
 }
 
@@ -252,12 +274,10 @@ Status Commit::WriteWithReserve(Waiter* round, uint64_t* synced_offset) {
 // Refuses the batches that set something; false where no others are left.
 bool Commit::LeaveDeletes(Waiter* round, const Status& status) {
   bool left = false;
-  for (const Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
-    for (Batch* batch : waiter->batches) {
-      if (HasSet(batch) && batch->status().ok()) batch->set_status(status);
-      left = left || batch->status().ok();
-    }
-  }
+  ForEachBatch(round, [&](Batch* batch) {
+    if (HasSet(batch) && batch->status().ok()) batch->set_status(status);
+    left = left || batch->status().ok();
+  });
   return left;
 }
 
@@ -266,7 +286,7 @@ Status Commit::SealActive() {
   try {
     return Rotate(0);
   } catch (const std::bad_alloc&) {
-    return BecomeReadOnly({Code::kSystem, "seal a segment: out of memory"});
+    return BecomeReadOnly({Code::kSystem, "out of memory"});
   }
 }
 
@@ -287,12 +307,10 @@ Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
   const bool marks = NeedsMark(*synced_offset);
   if (marks) round_.AddSyncMark(*synced_offset);
   Empty(&decided_);
-  for (Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
-    for (Batch* batch : waiter->batches) {
-      if (batch->status().ok()) batch->set_status(Decide(batch));
-      if (batch->status().ok()) round_.AddGroup(*batch);
-    }
-  }
+  ForEachBatch(round, [&](Batch* batch) {
+    if (batch->status().ok()) batch->set_status(Decide(batch));
+    if (batch->status().ok()) round_.AddGroup(*batch);
+  });
   if (round_.empty()) return Status::Ok();
 
   if (Status status = Append(); !status.ok()) {

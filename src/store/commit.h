@@ -115,6 +115,10 @@ class Commit {
   static Turn Await(Waiter* waiter);
   void Lead();
   Waiter* LeadRound();
+  void ServeRound(Waiter* round, uint64_t synced_offset);
+  void Refuse(Waiter* round, const Status& status);
+  template <class Visit>
+  static void ForEachBatch(const Waiter* round, Visit visit);
   bool Resigns(bool must);
   static void TellAll(Waiter* round);
   static void Tell(Waiter* waiter, Turn turn);

@@ -8,7 +8,7 @@ Status Health::Check() const {
   return Error();
 }
 
-Status Health::BecomeReadOnly(const Status& why, const std::string& way_out) {
+Status Health::BecomeReadOnly(const Status& why, const char* way_out) {
   const std::lock_guard lock(mutex_);
   return BecomeReadOnlyLocked(why, way_out);
 }
@@ -19,14 +19,12 @@ Status Health::BecomeReadOnlyForGood(const Status& why) {
   return BecomeReadOnlyLocked(why, "restart the daemon");
 }
 
-Status Health::BecomeReadOnlyLocked(const Status& why, const std::string& way_out) {
+Status Health::BecomeReadOnlyLocked(const Status& why, const char* way_out) {
   if (!read_only()) {
-    reason_ = why.message();
-    way_out_ = way_out;
     read_only_.store(true, std::memory_order_release);
-    log_->Write(Priority::kCritical,
-                "%s: the store is read-only until a compaction into new files succeeds: %s",
-                reason_.c_str(), way_out_.c_str());
+    way_out_ = way_out;
+    reason_ = why.message();
+    log_->Write(Priority::kCritical, "%s: the store is read-only: %s", reason_.c_str(), way_out_);
   }
   return Error();
 }

@@ -24,10 +24,9 @@ class Health {
   // Ok, or the error for whoever wants to write (kReadOnly).
   Status Check() const;
 
-  // Refuses writes from now on; returns the error for them. The first reason counts, and its way
-  // out, which is for people.
-  Status BecomeReadOnly(const Status& why,
-                        const std::string& way_out = "compact, or restart the daemon");
+  // Refuses writes from now on, even where it throws for want of memory; returns the error for
+  // them. The first reason counts, and its way out, a literal for people.
+  Status BecomeReadOnly(const Status& why, const char* way_out = "compact, or restart the daemon");
 
   // The same, and no compaction may cure it: the index does not say what the log does.
   Status BecomeReadOnlyForGood(const Status& why);
@@ -39,13 +38,13 @@ class Health {
   bool read_only() const { return read_only_.load(std::memory_order_acquire); }
 
  private:
-  Status BecomeReadOnlyLocked(const Status& why, const std::string& way_out);
+  Status BecomeReadOnlyLocked(const Status& why, const char* way_out);
   Status Error() const;
 
   const Log* const log_;
   mutable std::mutex mutex_;
   std::string reason_;                  // guarded by mutex_
-  std::string way_out_;                 // guarded by mutex_
+  const char* way_out_ = "";            // guarded by mutex_
   bool incurable_ = false;              // guarded by mutex_; but by a restart
   std::atomic<bool> read_only_{false};  // written with mutex_
 };

@@ -20,8 +20,8 @@ namespace keystone {
 class SegmentWatch {
  public:
   struct Verdict {
-    Status status;        // kIo: what has happened
-    std::string way_out;  // for people, where something has
+    Status status;             // kIo: what has happened
+    const char* way_out = "";  // for people, where something has
   };
 
   // `fd` is that of the segment's file, all of whose first `appended_bytes` are whole groups.

@@ -110,7 +110,7 @@ class Script {
     CheckCode("write", status);
     if (status.ok()) crash::Run(group, &contents_);
     // The index had no memory for what is in the log.
-    if (status.message().find("commit: out of memory") != std::string::npos && !undecided_) {
+    if (status.message().find("out of memory") != std::string::npos && !undecided_) {
       undecided_ = contents_;
       crash::Run(group, &*undecided_);
     }

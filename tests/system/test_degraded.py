@@ -186,7 +186,7 @@ class FailedSync(SystemTest):
     def test_only_a_compaction_with_its_own_syncs_is_the_cure(self):
         stop = self.fail("fdatasync", "fsync")
         self.assertRegex(self.client.request("SET key new"), rb"\AERROR the store is read-only")
-        self.daemon.wait_log("Input/output error: the store is read-only until a compaction")
+        self.daemon.wait_log("Input/output error: the store is read-only: compact, or restart the daemon")
         self.assert_read_only()
         self.assertRegex(self.client.request("COMPACT"), rb"\AERROR fsync ")
         self.assert_read_only()

@@ -1,4 +1,5 @@
-// Every allocation that a write or a compaction makes fails once: nothing is lost, nothing aborts.
+// Every allocation that a write or a compaction makes fails, once or with all behind it: nothing is
+// lost, nothing aborts, nobody waits for ever.
 #include <memory>
 #include <new>
 #include <string>
@@ -22,11 +23,15 @@ namespace {
 struct Plan {
   bool armed = false;
   bool fired = false;
+  bool lasts = false;
   size_t skip = 0;
 };
 thread_local Plan plan;
 
-void FailAfter(size_t skip) { plan = {.armed = true, .fired = false, .skip = skip}; }
+void FailAfter(size_t skip) {
+  plan = {.armed = true, .fired = false, .lasts = false, .skip = skip};
+}
+void FailFrom(size_t skip) { plan = {.armed = true, .fired = false, .lasts = true, .skip = skip}; }
 
 // True where an allocation has failed since FailAfter.
 bool Disarm() {
@@ -41,8 +46,8 @@ extern "C" {
 void* __real__Znwm(size_t size);
 void* __wrap__Znwm(size_t size);
 void* __wrap__Znwm(size_t size) {
-  if (plan.armed && plan.skip-- == 0) {
-    plan.armed = false;
+  if (plan.armed && (plan.skip == 0 || plan.skip-- == 0)) {
+    plan.armed = plan.lasts;
     plan.fired = true;
     throw std::bad_alloc();
   }
@@ -120,6 +125,24 @@ TEST(Memory, AWriteThatHasNoneLosesNothing) {
     }
     Reopen();
     if (status.ok()) CheckValue(*store, key, std::string(2000, 'v'));
+  }
+  CHECK_TRUE(allocation > 1);
+}
+
+TEST(Memory, AWriteThatFindsNoneAnyMoreIsAnsweredAndSoIsTheNext) {
+  size_t allocation = 0;
+  for (bool fired = true; fired; allocation++) {
+    CHECK_TRUE(allocation < kMostAllocations);
+    const std::string key = "late" + std::to_string(allocation);
+    const std::string value(2000, 'v');
+    FailFrom(allocation);
+    const Status status = Caught([&] { return Set(*store, key, value); });
+    fired = Disarm();
+    CHECK_TRUE(fired || status.ok());
+    const bool read_only = store->Stats().read_only;
+    CHECK_TRUE(Set(*store, "next", "1").ok() != read_only);
+    Reopen();
+    if (status.ok()) CheckValue(*store, key, value);
   }
   CHECK_TRUE(allocation > 1);
 }
