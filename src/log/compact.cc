@@ -28,7 +28,7 @@ uint64_t BytesBehind(const std::string& directory, uint64_t number) {
   for (const std::string& name : names.value()) {
     struct stat info {};
     if (SegmentNumber(name.substr(0, kNameSize)).value_or(0) > number &&
-        ::stat((directory + "/" + name).c_str(), &info) == 0) {
+        ::stat(std::string(directory).append("/").append(name).c_str(), &info) == 0) {
       bytes += static_cast<uint64_t>(info.st_size);
     }
   }

@@ -263,8 +263,10 @@ Status Commit::CommitRound(Waiter* round, uint64_t* synced_offset) {
 
 // What the reserve is let go for is not for sets.
 Status Commit::WriteWithReserve(Waiter* round, uint64_t* synced_offset) {
-  const Status full(Code::kNoSpace, "the disk is full");
-  if (reserve_->released() && !LeaveDeletes(round, full)) return full;
+  if (reserve_->released()) {
+    const Status full(Code::kNoSpace, "the disk is full");
+    if (!LeaveDeletes(round, full)) return full;
+  }
   const Status status = WriteRound(round, synced_offset);
   if (status.code() != Code::kNoSpace || reserve_->released()) return status;
   if (!LeaveDeletes(round, status) || !reserve_->Release(status)) return status;
