@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,24 @@ namespace {
 
 constexpr FsyncPolicy kPolicies[] = {FsyncPolicy::kAlways, FsyncPolicy::kEverySecond,
                                      FsyncPolicy::kNo};
+
+constexpr char kManifest[] = "data/MANIFEST";
+
+// What the end of a story leaves.
+Tree End(const Story& story) {
+  crash::Disk disk;
+  for (const crash::Event& event : story.journal) disk.Apply(event);
+  return disk.BuildAll();
+}
+
+// The paths of segments, in order.
+std::vector<std::string> Segments(const Tree& tree) {
+  std::vector<std::string> paths;
+  for (const auto& [path, bytes] : tree) {
+    if (path.ends_with(".log")) paths.push_back(path);
+  }
+  return paths;
+}
 
 // Of so many crashes another crash is to follow: a sample, unless all are asked for.
 size_t Stride(size_t count) {
@@ -75,6 +94,31 @@ TEST_GROUP(Crash) {
     explorer.counts().Print(what);
   }
 
+  // The damage is one byte. Nothing of the damaged file may be lost, whatever a repair made of it.
+  void VisitRepair(const Story& story, const std::string& path, size_t offset) {
+    Tree tree = End(story);
+    std::string& bytes = *tree.at(path);
+    bytes.at(offset) = static_cast<char>(bytes[offset] ^ 0x55);
+    Explorer explorer(scratch.path(), story.options);
+    explorer.RepairFirst();
+    explorer.AlsoCheck([&](const Tree&, const std::string& directory) {
+      for (const auto& [name, content] : crash::ReadTree(directory)) {
+        if (content == bytes) return "";
+      }
+      return "the damaged bytes are lost";
+    });
+    Story repair = crash::Repair(story, tree);
+    Visit(&explorer, repair);
+    explorer.counts().Print(("repair of " + path).c_str());
+
+    // And were it to sync nothing, that would be seen.
+    repair.journal.erase(
+        std::remove_if(repair.journal.begin() + static_cast<ptrdiff_t>(repair.from),
+                       repair.journal.end(), crash::IsSync),
+        repair.journal.end());
+    CHECK_FALSE(explorer.Explore(repair.journal, repair.after, repair.from).empty());
+  }
+
   void VisitKills(const char* what, const Story& story) {
     Explorer explorer(scratch.path(), story.options);
     for (size_t i = 0; i < story.journal.size(); i += Stride(story.journal.size())) {
@@ -116,6 +160,17 @@ TEST(Crash, Recovery) {
   VisitRecoveries("recovery", crash::FirstStart(FsyncPolicy::kNo));
   VisitRecoveries("recovery", crash::Append(FsyncPolicy::kNo));
   VisitRecoveries("recovery", crash::Rotate(FsyncPolicy::kNo));
+}
+
+TEST(Crash, Repair) {
+  constexpr size_t kInBody = 300;
+  constexpr size_t kInHeader = 64 + 10;  // of the first record
+  const Story story = crash::Rotate(FsyncPolicy::kNo);
+  const std::vector<std::string> segments = Segments(End(story));
+  CHECK_TRUE(segments.size() > 3);
+  VisitRepair(story, segments[0], kInBody);
+  VisitRepair(story, segments[1], kInHeader);
+  VisitRepair(story, kManifest, 20);
 }
 
 TEST(Crash, KillThenPowerCut) {

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "log/repair.h"
 #include "store/batch.h"
 #include "store/hint.h"
 #include "store/manifest.h"
@@ -45,6 +46,7 @@ uint64_t Hash(const Contents& contents) {
 }
 
 bool IsKeptTail(const std::string& name) { return name.find(".log.cut-") != std::string::npos; }
+bool IsDamaged(const std::string& name) { return name.find(".damaged") != std::string::npos; }
 
 // What is in the directory of a closed store and should not be.
 std::string Leftovers(const std::string& directory) {
@@ -61,6 +63,7 @@ std::string Leftovers(const std::string& directory) {
   left.erase(keystone::kReserveName);
   left.erase(keystone::kManifestName);
   std::erase_if(left, IsKeptTail);
+  std::erase_if(left, IsDamaged);
   return left.empty() ? "" : *left.begin() + " was left behind";
 }
 
@@ -192,6 +195,10 @@ const Explorer::Outcome& Explorer::Recover(const Tree& tree, uint64_t hash) {
 
 std::string Explorer::Try(const std::string& directory, Contents* contents) {
   options_.directory = directory;
+  if (repairs_) {
+    const Status repaired = keystone::Repair(directory, false, [](const std::string&) {});
+    if (!repaired.ok()) return "the store can't be repaired: " + repaired.message();
+  }
   auto store = keystone::Store::Open(options_, Quiet());
   if (!store.ok()) return "the store can't be opened: " + store.status().message();
   auto found = ReadAll(store.value().get());

@@ -53,6 +53,9 @@ class Explorer {
   using Check = std::function<std::string(const Tree& state, const std::string& directory)>;
   void AlsoCheck(Check check) { check_ = std::move(check); }
 
+  // Each state is repaired before it is opened.
+  void RepairFirst() { repairs_ = true; }
+
   const Counts& counts() const { return counts_; }
   static Counts& total();  // of all explorers that are gone
   ~Explorer() { total() += counts_; }
@@ -80,6 +83,7 @@ class Explorer {
   const std::string scratch_;
   keystone::StoreOptions options_;
   Check check_;
+  bool repairs_ = false;
   const std::vector<Contents>* after_ = nullptr;  // of the journal at hand
   Counts counts_;
   std::unordered_map<uint64_t, Outcome> outcomes_;  // by the hash of the state

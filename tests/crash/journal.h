@@ -44,6 +44,8 @@ struct Event {
 
 using Journal = std::vector<Event>;
 
+inline bool IsSync(const Event& event) { return event.kind == Event::Kind::kSync; }
+
 // The first `count` events.
 inline Journal Prefix(const Journal& journal, size_t count) {
   return {journal.begin(), journal.begin() + static_cast<ptrdiff_t>(count)};

@@ -6,6 +6,7 @@
 
 #include "disk.h"
 #include "explorer.h"
+#include "log/repair.h"
 #include "scratch.h"
 
 // clang-format off
@@ -52,6 +53,9 @@ class Stage {
   void Close() {
     CheckOk(load_.Close(store()));
     store_.reset();
+  }
+  void Repair() {
+    CheckOk(keystone::Repair(options_.directory, false, [](const std::string&) {}));
   }
   Contents Read() {
     auto contents = ReadAll(store());
@@ -195,6 +199,16 @@ Story Recover(const Story& story, const Tree& tree) {
   recovery.from = SyncedJournal(tree).size();
   recovery.after = {contents};
   return recovery;
+}
+
+Story Repair(const Story& story, const Tree& tree) {
+  Stage stage(story.options, tree, SyncedJournal(tree));
+  stage.Repair();
+  Story repair = stage.End();
+  repair.from = SyncedJournal(tree).size();
+  stage.Open();
+  repair.after = {stage.Read()};
+  return repair;
 }
 
 Story KillAndGoOn(const Story& story, size_t last) {

@@ -46,6 +46,9 @@ Story StopAndStart(keystone::FsyncPolicy policy);
 // A start from `tree`, which `story` has left, and a clean stop.
 Story Recover(const Story& story, const Tree& tree);
 
+// keystone-log repair of `tree`, which is damaged.
+Story Repair(const Story& story, const Tree& tree);
+
 // `story` to its event `last`, a kill, a start, and one group more.
 Story KillAndGoOn(const Story& story, size_t last);
 
