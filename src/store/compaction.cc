@@ -83,14 +83,25 @@ Status Compaction::Run(CompactionMode mode) {
 }
 
 // All new files are there before an old one goes. After a failure they are gone, and the reserve
-// can be taken back.
+// can be taken back. It is let go only where that helps: until the second try ends, no set is let
+// in.
 Status Compaction::RunWithReserve(CompactionMode mode, Outcome* outcome) {
   Status status = RunOne(mode, outcome);
-  if (status.code() == Code::kNoSpace && reserve_->Release(status)) status = RunOne(mode, outcome);
+  if (status.code() == Code::kNoSpace && reserve_->MakesRoomFor(NeededBytes()) &&
+      reserve_->Release(status)) {
+    status = RunOne(mode, outcome);
+  }
   reserve_->RetakeNow();
   if (status.code() != Code::kNoSpace) return status;
   return {Code::kNoSpace, status.message() + "; a compaction now needs room for " +
                               std::to_string(index_->live_bytes()) + " bytes"};
+}
+
+// Of new files: what is live, and what each file costs beside that.
+uint64_t Compaction::NeededBytes() const {
+  constexpr uint64_t kBlock = 4096;
+  const uint64_t live_bytes = index_->live_bytes();
+  return live_bytes + (live_bytes / segment_size_bytes_ + WorkerCount() + 1) * kBlock;
 }
 
 Status Compaction::RunOne(CompactionMode mode, Outcome* outcome) {
@@ -214,7 +225,9 @@ Status Compaction::Relocate(const Team& team, SegmentSet::List* old) {
 Status Compaction::Replace(const SegmentSet::List& old, const SegmentSet::List& now) {
   if (Status status = directory_->Sync(); !status.ok()) return status;
   for (const auto& segment : now) {
-    if (Status status = segments_->CheckRoom(segment->number()); !status.ok()) return status;
+    // Not kNoSpace, which is of the disk.
+    Status status = segments_->CheckRoom(segment->number());
+    if (!status.ok()) return status.As(Code::kSystem);
   }
   // Nothing may fail behind the commit point, so the memory for what follows comes before it.
   constexpr size_t kRotationsMeanwhile = 64;

@@ -55,13 +55,18 @@ class Compaction {
         log_(log) {}
 
   // By a thread that is not inside the gate. kBusy: one is running. kCancelled: Cancel was called.
-  // The old log serves on after any error. Where the disk is full, the reserve is let go. A store
-  // that is read-only is compacted stop-the-world, whatever was asked for: that is the cure.
+  // The old log serves on after any error. Where the disk is full, the reserve is let go if that
+  // makes room enough. A store that is read-only is compacted stop-the-world, whatever was asked
+  // for: that is the cure.
   Status Run(CompactionMode mode);
 
   // Stops a running one soon, and refuses later ones.
   void Cancel() { cancelled_ = true; }
 
+  // Room on the disk for the new files of one that begins now.
+  uint64_t NeededBytes() const;
+
+  bool running() const { return running_; }
   Stats GetStats() const;
 
  private:

@@ -165,7 +165,7 @@ Status Compactor::MakeRoom(uint64_t size_bytes, uint64_t first_sequence) {
   }
   if (Status status = Flush(); !status.ok()) return status;
   if (outputs_.size() + 1 >= SegmentSet::kMaxSegments) {
-    return {Code::kNoSpace, "compaction: too many segments; raise segment-size"};
+    return {Code::kSystem, "compaction: too many segments; raise segment-size"};
   }
   // So that a big log does not take all descriptors. The older ones are on the disk by now.
   if (outputs_.size() >= kOpenOutputs) {

@@ -76,8 +76,8 @@ class Compactor {
   Compactor(Directory* directory, Index* index, Gate* gate, uint64_t segment_size_bytes,
             const std::atomic<bool>* cancelled, unsigned share_percent);
 
-  // kCorrupt where a record's CRC does not match: damage is never copied. kCancelled, kNoSpace, kIo
-  // as it comes.
+  // kCorrupt where a record's CRC does not match: damage is never copied. kSystem where
+  // it takes too many segments. kCancelled, kNoSpace, kIo as it comes.
   Status Copy(std::vector<SegmentPart> sources);
 
   // Syncs the new segments and gives them their names.

@@ -82,9 +82,9 @@ bool Reserve::Release(const Status& why) {
   return true;
 }
 
-void Reserve::Retake() {
+void Reserve::Retake(uint64_t others_bytes) {
   const std::lock_guard lock(mutex_);
-  if (wanted() && HasRoom()) TakeAgain();
+  if (wanted() && HasRoom(others_bytes)) TakeAgain();
 }
 
 void Reserve::RetakeNow() {
@@ -102,11 +102,15 @@ void Reserve::TakeAgain() {
 
 // Asked first, because a try would take all there is for a moment. An eighth more, so that it does
 // not come and go with every write.
-bool Reserve::HasRoom() const {
+bool Reserve::HasRoom(uint64_t others_bytes) const {
+  return FreeBytes() >= kSizeBytes + kSizeBytes / 8 + others_bytes;
+}
+
+uint64_t Reserve::FreeBytes() const {
   struct statvfs info {};
-  if (::statvfs(directory_.c_str(), &info) < 0) return false;
+  if (::statvfs(directory_.c_str(), &info) < 0) return 0;
   const uint64_t blocks = ::geteuid() == 0 ? info.f_bfree : info.f_bavail;
-  return blocks * info.f_frsize >= kSizeBytes + kSizeBytes / 8;
+  return blocks * info.f_frsize;
 }
 
 }  // namespace keystone

@@ -36,9 +36,13 @@ class Reserve {
   // Lets go of it because of `why`. True: there is room that was not there before.
   bool Release(const Status& why);
 
-  // Takes it again, where there is room for an eighth more: to be called now and then. Not while
-  // somebody works in the room that was let go.
-  void Retake();
+  // True where what is free and the reserve together hold `bytes`, as far as the file system tells:
+  // it says nothing of a user's quota.
+  bool MakesRoomFor(uint64_t bytes) const { return FreeBytes() + kSizeBytes >= bytes; }
+
+  // Takes it again, where there is room for an eighth more and for `others_bytes`: to be called now
+  // and then. They are what somebody may still need who works in the room that was let go.
+  void Retake(uint64_t others_bytes = 0);
 
   // Takes it again if it can: by who has worked in that room, and is done.
   void RetakeNow();
@@ -56,7 +60,8 @@ class Reserve {
 
   Status Take(bool* existed) const;
   void TakeAgain();  // with mutex_
-  bool HasRoom() const;
+  uint64_t FreeBytes() const;
+  bool HasRoom(uint64_t others_bytes) const;
   bool wanted() const { return state_ == State::kReleased || state_ == State::kMissing; }
 
   const std::string directory_;

@@ -280,7 +280,7 @@ void Store::Parts::RunKeeper() {
     if (options.fsync == FsyncPolicy::kEverySecond) (void)commit->SyncDirty();
     commit->WatchActive(&watch);
     ReclaimIndex();
-    if (!compaction->GetStats().running) reserve->Retake();
+    reserve->Retake(compaction->running() ? compaction->NeededBytes() : 0);
     lock.lock();
   }
 }

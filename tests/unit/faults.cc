@@ -1,6 +1,7 @@
 #include "faults.h"
 
 #include <limits.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ ssize_t __wrap_pwritev(int fd, const struct iovec* pieces, int count, off_t offs
 int __real_rename(const char* from, const char* to);
 int __real_ftruncate(int fd, off_t size);
 int __real_posix_fallocate(int fd, off_t offset, off_t size);
+int __real_statvfs(const char* path, struct statvfs* info);
 }
 
 namespace faults {
@@ -37,8 +39,9 @@ struct Plan {
 using Plans = std::array<Plan, static_cast<size_t>(Call::kCount)>;
 
 std::mutex mutex;
-Plans plans;        // guarded by mutex
-Plans hints_plans;  // guarded by mutex
+Plans plans;                         // guarded by mutex
+Plans hints_plans;                   // guarded by mutex
+std::optional<uint64_t> free_bytes;  // guarded by mutex
 
 Plan& PlanOf(Call call, bool hints = false) {
   return (hints ? hints_plans : plans)[static_cast<size_t>(call)];
@@ -95,6 +98,11 @@ void TearNextWrite(int error) {
   PlanOf(Call::kPwritev).tear = true;
 }
 
+void SetFreeBytes(uint64_t bytes) {
+  const std::lock_guard lock(mutex);
+  free_bytes = bytes;
+}
+
 size_t Count(Call call) {
   const std::lock_guard lock(mutex);
   return PlanOf(call).calls;
@@ -104,6 +112,7 @@ void Clear() {
   const std::lock_guard lock(mutex);
   plans = {};
   hints_plans = {};
+  free_bytes.reset();
 }
 
 }  // namespace faults
@@ -144,6 +153,15 @@ int __wrap_ftruncate(int fd, off_t size) {
 int __wrap_posix_fallocate(int fd, off_t offset, off_t size) {
   return faults::Fails(faults::Call::kFallocate, false) ? errno
                                                         : __real_posix_fallocate(fd, offset, size);
+}
+
+int __wrap_statvfs(const char* path, struct statvfs* info) {
+  const int result = __real_statvfs(path, info);
+  const std::lock_guard lock(faults::mutex);
+  if (result == 0 && faults::free_bytes) {
+    info->f_bfree = info->f_bavail = *faults::free_bytes / info->f_frsize;
+  }
+  return result;
 }
 
 }  // extern "C"

@@ -7,6 +7,7 @@
 #define KEYSTONE_TESTS_UNIT_FAULTS_H_
 
 #include <cstddef>
+#include <cstdint>
 
 namespace faults {
 
@@ -23,6 +24,9 @@ void FailForHints(Call call, int error, size_t skip = 0);
 
 // The next pwritev writes half of what it was given, the one after it fails with `error`.
 void TearNextWrite(int error);
+
+// What statvfs says is free, until Clear().
+void SetFreeBytes(uint64_t bytes);
 
 // Calls since the last Clear, failed ones included.
 size_t Count(Call call);

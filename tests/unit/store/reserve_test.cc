@@ -91,6 +91,22 @@ TEST(Reserve, IsTakenAgainOnceThereIsRoom) {
   CheckIsKept();
 }
 
+TEST(Reserve, LeavesTheRoomThatSomebodyStillNeeds) {
+  reserve.Open();
+  CHECK_TRUE(reserve.Release(kFull));
+  faults::SetFreeBytes(2 * Reserve::kSizeBytes);
+  reserve.Retake(Reserve::kSizeBytes);
+  CHECK_TRUE(reserve.released());
+  reserve.Retake(Reserve::kSizeBytes / 2);
+  CHECK_FALSE(reserve.released());
+}
+
+TEST(Reserve, TellsWhatItMakesRoomFor) {
+  faults::SetFreeBytes(1 << 20);
+  CHECK_TRUE(reserve.MakesRoomFor(Reserve::kSizeBytes + (1 << 20)));
+  CHECK_FALSE(reserve.MakesRoomFor(Reserve::kSizeBytes + (1 << 20) + 1));
+}
+
 TEST(Reserve, WithoutRoomFromTheStartNobodyIsRefusedAndNoFileIsLeft) {
   faults::Fail(Call::kFallocate, ENOSPC);
   reserve.Open();
@@ -282,6 +298,24 @@ TEST(FullDisk, ACompactionWithoutRoomSaysHowMuchItNeedsAndTakesTheReserveBack) {
   LONGS_EQUAL(Reserve::kSizeBytes, Kept());
   faults::Clear();
   CheckOk(Set(*store, "key", "value"));
+}
+
+TEST(FullDisk, ACompactionThatTheReserveMakesNoRoomForLeavesItAlone) {
+  for (const CompactionMode mode : {CompactionMode::kStopTheWorld, CompactionMode::kOnline}) {
+    Open(FsyncPolicy::kNo, 16u << 20);
+    for (int i = 0; store->Stats().live_bytes <= Reserve::kSizeBytes; i++) {
+      CheckOk(Set(*store, std::to_string(i), std::string(1 << 20, 'x')));
+    }
+    faults::SetFreeBytes(0);
+    faults::FailOnce(Call::kPwritev, ENOSPC);  // a second try would succeed
+    const Status status = store->Compact(mode);
+    CHECK_EQUAL(Code::kNoSpace, status.code());
+    CheckSays("; a compaction now needs room for ", status);
+    LONGS_EQUAL(0, store->Stats().compactions);
+    LONGS_EQUAL(Reserve::kSizeBytes, Kept());
+    CheckOk(Set(*store, "key", "value"));
+    CHECK_TRUE(testing::HasNoLeftovers(scratch.path()));
+  }
 }
 
 TEST(FullDisk, NoHintIsMadeInTheReserve) {
