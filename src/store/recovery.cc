@@ -28,9 +28,10 @@ Result<Fd> CreateBeside(const std::string& path, std::string* taken_path) {
 
 }  // namespace
 
-Recovery::Recovery(Directory* directory, uint64_t segment_size_bytes, SegmentSet* segments,
-                   const Log* log, const RecoveryCallback* progress)
+Recovery::Recovery(Directory* directory, Reserve* reserve, uint64_t segment_size_bytes,
+                   SegmentSet* segments, const Log* log, const RecoveryCallback* progress)
     : directory_(directory),
+      reserve_(reserve),
       segment_size_bytes_(segment_size_bytes),
       segments_(segments),
       log_(log),
@@ -98,8 +99,9 @@ Status Recovery::Replay(Index* index, Recovered* recovered) {
   // A process that was killed may have left the MANIFEST to the kernel only. Nothing of what an
   // older one names may go before this one is on stable storage, and nothing be acknowledged.
   if (Status status = directory_->Sync(); !status.ok()) return status;
-  if (Status status = EndSegment(&active, replay.active_end()); !status.ok()) return status;
+  // The leftovers first: on a full disk they are the room for what is cut.
   if (Status status = RemoveLeftovers(); !status.ok()) return status;
+  if (Status status = EndSegment(&active, replay.active_end()); !status.ok()) return status;
   if (Status status = RemoveHints(replay.WithBadHint()); !status.ok()) return status;
   // What is served from now on is what the next crash must not take back.
   if (Status status = SyncData(active.writer()->get(), active.path()); !status.ok()) return status;
@@ -153,24 +155,35 @@ Status Recovery::EndSegment(Segment* segment, const ScanEnd& end) {
   return segment->CutTo(end.offset);  // zeros: space that was kept ready, and never used
 }
 
-// The cut bytes are copied aside and synced before the segment is cut.
+// The cut bytes are copied aside and synced before the segment is cut; on a full disk in the room
+// of the reserve, which the cut gives back.
 Status Recovery::CutTail(Segment* segment, const ScanEnd& end) {
   const std::string_view tail = segment->bytes().substr(end.offset);
+  const std::string wanted_path = segment->path() + ".cut-" + std::to_string(end.offset);
   std::string path;
-  auto fd = CreateBeside(segment->path() + ".cut-" + std::to_string(end.offset), &path);
-  if (!fd.ok()) return fd.status();
-  Status status = WriteAll(fd.value().get(), tail, path);
-  if (status.ok()) status = SyncFile(fd.value().get(), path);
-  if (status.ok()) status = directory_->Sync();
-  if (!status.ok()) {
-    (void)::unlink(path.c_str());  // the segment still has the bytes
-    return status;
+  Status status = KeepAside(tail, wanted_path, &path);
+  if (status.code() == Code::kNoSpace) {
+    reserve_->Open();
+    if (reserve_->Release(status)) status = KeepAside(tail, wanted_path, &path);
+    if (!status.ok()) reserve_->RetakeNow();
   }
+  if (!status.ok()) return status;
   recovered_.truncated_bytes += tail.size();
   log_->Write(Priority::kWarning, "%s: cut %zu bytes at offset %llu (%s); they are kept in %s",
               segment->path().c_str(), tail.size(), Printable(end.offset), end.reason.c_str(),
               path.c_str());
   return segment->CutTo(end.offset);
+}
+
+Status Recovery::KeepAside(std::string_view tail, const std::string& wanted_path,
+                           std::string* path) {
+  auto fd = CreateBeside(wanted_path, path);
+  if (!fd.ok()) return fd.status();
+  Status status = WriteAll(fd.value().get(), tail, *path);
+  if (status.ok()) status = SyncFile(fd.value().get(), *path);
+  if (status.ok()) status = directory_->Sync();
+  if (!status.ok()) (void)::unlink(path->c_str());  // the segment still has the bytes
+  return status;
 }
 
 // What an interrupted rotation or compaction left. A file that is named like a segment but is none

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/log.h"
@@ -16,6 +17,7 @@
 #include "store/directory.h"
 #include "store/index.h"
 #include "store/replay.h"
+#include "store/reserve.h"
 #include "store/scanner.h"
 #include "store/segment_set.h"
 #include "store/store.h"
@@ -32,9 +34,9 @@ struct Recovered {
 
 class Recovery {
  public:
-  // Borrows everything until Run returns.
-  Recovery(Directory* directory, uint64_t segment_size_bytes, SegmentSet* segments, const Log* log,
-           const RecoveryCallback* progress);
+  // Borrows everything until Replay returns. `reserve` is opened only where the disk is full.
+  Recovery(Directory* directory, Reserve* reserve, uint64_t segment_size_bytes,
+           SegmentSet* segments, const Log* log, const RecoveryCallback* progress);
 
   // Reads the MANIFEST, or starts a new store. Then directory->manifest() says the index's seed.
   Status OpenDirectory();
@@ -49,12 +51,14 @@ class Recovery {
   Status OpenSegments();
   Status EndSegment(Segment* segment, const ScanEnd& end);
   Status CutTail(Segment* segment, const ScanEnd& end);
+  Status KeepAside(std::string_view tail, const std::string& wanted_path, std::string* path);
   Status FindLeftovers();
   Status RemoveLeftovers();
   Status RemoveHints(const SegmentSet::List& segments);
   bool IsListed(uint64_t number) const;
 
   Directory* const directory_;
+  Reserve* const reserve_;
   const uint64_t segment_size_bytes_;
   SegmentSet* const segments_;
   const Log* const log_;

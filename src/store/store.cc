@@ -106,12 +106,13 @@ Status Store::Parts::Recover(const RecoveryCallback& progress) {
   auto opened = Directory::OpenOrCreate(options.directory);
   if (!opened.ok()) return opened.status();
   directory = std::move(opened.value());
-  Recovery recovery(directory.get(), options.segment_size_bytes, &segments, &log, &progress);
+  reserve = std::make_unique<Reserve>(options.directory, &log);
+  Recovery recovery(directory.get(), reserve.get(), options.segment_size_bytes, &segments, &log,
+                    &progress);
   if (Status status = recovery.OpenDirectory(); !status.ok()) return status;
   index = std::make_unique<Index>(&segments, directory->manifest().seed);
   if (Status status = recovery.Replay(index.get(), &recovered); !status.ok()) return status;
   ReturnFreeMemory();
-  reserve = std::make_unique<Reserve>(options.directory, &log);
   reserve->Open();
   StartHints();
   commit = std::make_unique<Commit>(

@@ -17,6 +17,7 @@
 #include "base/bus_guard.h"
 #include "faults.h"
 #include "scratch.h"
+#include "store/reserve.h"
 #include "store/testing.h"
 
 using faults::Call;
@@ -275,6 +276,39 @@ TEST(Recovery, NothingIsCutUnlessItIsKeptAndNoHalfKeptFileStays) {
   Open();
   CHECK_TRUE(scratch.Has("000000000001.log.cut-116"));
   CHECK_FALSE(scratch.Has("000000000001.log.cut-116.1"));
+}
+
+TEST(Recovery, OnAFullDiskATailIsKeptInTheRoomOfTheReserve) {
+  WriteActive(two);
+  Open();
+  store.reset();
+  for (const std::string name : testing::FilesIn(scratch.path())) {
+    if (name.ends_with(".hint")) (void)::unlink(scratch.File(name).c_str());
+  }
+  WriteFile(kFirst, SegmentBytes(1, two + "torn"));
+  faults::FailOnce(Call::kFsync, ENOSPC, 1);  // behind that of the directory
+  Open();
+  STRCMP_EQUAL("torn", scratch.Read("000000000001.log.cut-116").c_str());
+  LONGS_EQUAL(keystone::Reserve::kSizeBytes, scratch.Read(keystone::kReserveName).size());
+  LONGS_EQUAL(2, store->Count());
+}
+
+TEST(Recovery, WithoutRoomForTheTailTheReserveStaysAndNothingIsCut) {
+  WriteActive(two + "torn");
+  faults::Fail(Call::kFsync, ENOSPC, 1);
+  CHECK_EQUAL(Code::kNoSpace, testing::OpenError(scratch.path()).code());
+  LONGS_EQUAL(keystone::Reserve::kSizeBytes, scratch.Read(keystone::kReserveName).size());
+  LONGS_EQUAL(64 + two.size() + 4, scratch.Read(kFirst).size());
+  CHECK_FALSE(scratch.Has("000000000001.log.cut-116"));
+}
+
+TEST(Recovery, LeftoversMakeRoomForATail) {
+  WriteActive(two + "torn");
+  scratch.Write("MANIFEST.tmp", "left");
+  faults::Fail(Call::kFsync, EIO, 2);  // behind two of the directory
+  CHECK_EQUAL(Code::kIo, testing::OpenError(scratch.path()).code());
+  CHECK_FALSE(scratch.Has("MANIFEST.tmp"));
+  LONGS_EQUAL(64 + two.size() + 4, scratch.Read(kFirst).size());
 }
 
 TEST(Recovery, AForgedMarkInATornValueDoesNotKeepTheStoreFromStarting) {
