@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -63,6 +64,7 @@ struct Store::Parts {
   Status StartKeeper();
   void StopKeeper();
   void RunKeeper();
+  void KeepOnce(SegmentWatch* watch);
   void StartHints();
   Status Locate(std::string_view key, RecordView* record);
   Status Damage(const Segment* segment, Location where) const;
@@ -277,13 +279,21 @@ void Store::Parts::RunKeeper() {
   std::unique_lock lock(keeper_mutex);
   while (!keeper_wake.wait_for(lock, kKeeperInterval, [this] { return keeper_stops; })) {
     lock.unlock();
-    // A failure has turned the store read-only and is in the log.
-    if (options.fsync == FsyncPolicy::kEverySecond) (void)commit->SyncDirty();
-    commit->WatchActive(&watch);
-    ReclaimIndex();
-    reserve->Retake(compaction->running() ? compaction->NeededBytes() : 0);
+    try {
+      KeepOnce(&watch);
+    } catch (const std::bad_alloc&) {
+      // There may be memory again in a second.
+    }
     lock.lock();
   }
+}
+
+void Store::Parts::KeepOnce(SegmentWatch* watch) {
+  // A failure has turned the store read-only and is in the log.
+  if (options.fsync == FsyncPolicy::kEverySecond) (void)commit->SyncDirty();
+  commit->WatchActive(watch);
+  ReclaimIndex();
+  reserve->Retake(compaction->running() ? compaction->NeededBytes() : 0);
 }
 
 void Store::Parts::ReclaimIndex() {

@@ -1,10 +1,16 @@
 // Every allocation that a write or a compaction makes fails, once or with all behind it: nothing is
 // lost, nothing aborts, nobody waits for ever.
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
 #include <memory>
 #include <new>
 #include <string>
 
+#include "faults.h"
 #include "scratch.h"
+#include "store/reserve.h"
 #include "store/testing.h"
 
 using keystone::Code;
@@ -28,6 +34,11 @@ struct Plan {
 };
 thread_local Plan plan;
 
+// Of the threads that are not spared: the store's own.
+thread_local bool spared = false;
+std::atomic<bool> others_fail{false};
+std::atomic<size_t> others_failed{0};
+
 void FailAfter(size_t skip) {
   plan = {.armed = true, .fired = false, .lasts = false, .skip = skip};
 }
@@ -46,6 +57,10 @@ extern "C" {
 void* __real__Znwm(size_t size);
 void* __wrap__Znwm(size_t size);
 void* __wrap__Znwm(size_t size) {
+  if (others_fail && !spared) {
+    others_failed++;
+    throw std::bad_alloc();
+  }
   if (plan.armed && (plan.skip == 0 || plan.skip-- == 0)) {
     plan.armed = plan.lasts;
     plan.fired = true;
@@ -110,6 +125,25 @@ TEST_GROUP(Memory) {
     Reopen();
   }
 };
+
+// It looks for room once a second, and what it says of a try that fails takes memory.
+TEST(Memory, TheThreadOfTheStoreThatHasNoneTriesAgain) {
+  store.reset();
+  scratch.Write(keystone::kReserveName, "");
+  faults::Fail(faults::Call::kFallocate, ENOSPC);
+  store = OpenStore(scratch.path());
+  spared = true;
+  others_failed = 0;
+  others_fail = true;
+  while (others_failed < 2) ::usleep(10000);
+  others_fail = false;
+  spared = false;
+  faults::Clear();
+  while (scratch.Read(keystone::kReserveName).size() < keystone::Reserve::kSizeBytes) {
+    ::usleep(10000);
+  }
+  CheckContents();
+}
 
 TEST(Memory, AWriteThatHasNoneLosesNothing) {
   size_t allocation = 0;
