@@ -128,6 +128,8 @@ Status Compaction::RunOne(CompactionMode mode, Outcome* outcome) {
 
 // The steps of keystone-log(5), behind the closed gate.
 Status Compaction::StopTheWorld(Outcome* outcome) {
+  // A round may have made it so since Run asked; none can now.
+  if (Status status = commit_->CheckCurable(); !status.ok()) return status;
   if (Status status = SyncUnlessReadOnly(); !status.ok()) return status;
   SegmentSet::List old = segments_->All();
   const Team team = MakeTeam(WorkerCount(), nullptr, Pace::kAllOfIt);

@@ -37,6 +37,7 @@ Status Health::CheckCurable() const {
 
 void Health::Cure() {
   const std::lock_guard lock(mutex_);
+  if (incurable_) return;
   reason_.clear();
   read_only_.store(false, std::memory_order_release);
 }

@@ -32,7 +32,7 @@ class Health {
   Status BecomeReadOnlyForGood(const Status& why);
   Status CheckCurable() const;
 
-  // All there is has been written to new files, and synced.
+  // All there is has been written to new files, and synced. Nothing where that is no cure.
   void Cure();
 
   bool read_only() const { return read_only_.load(std::memory_order_acquire); }
