@@ -1,6 +1,7 @@
 #include "log/salvage.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "store/segment.h"
@@ -23,7 +24,7 @@ class Salvager {
     while (offset < bytes_.size() && !ended_) offset = Step(offset);
     if (!ended_ && group_.records > 0) EndInsideGroup();
     if (!ended_) salvage_.tail_offset = offset;
-    BoundLastLoss();
+    BoundLastLosses();
     return std::move(salvage_);
   }
 
@@ -45,9 +46,9 @@ class Salvager {
 
   uint64_t TakeRecord(uint64_t offset, const RecordView& record) {
     const uint64_t end = offset + record.size_bytes();
-    if (record.sequence < salvage_.next_sequence) {
+    if (const std::string_view problem = ProblemOf(record.sequence); !problem.empty()) {
       BreakGroup();
-      Lose(offset, end, "sequence number goes backwards");
+      Lose(offset, end, problem);
       return end;
     }
     if (record.is_sync_mark() && group_.records > 0) {
@@ -64,13 +65,22 @@ class Salvager {
     return end;
   }
 
+  // Empty where the sequence is one that can stand here.
+  std::string_view ProblemOf(uint64_t sequence) const {
+    if (sequence < salvage_.next_sequence) return "sequence number goes backwards";
+    if (sequence > kMaxSequence) return "sequence number that no store reaches";
+    if (sequence > range_.highest) return "sequence number of a later segment";
+    return {};
+  }
+
   uint64_t LoseBody(uint64_t offset, const RecordView& record) {
     const uint64_t end = offset + record.size_bytes();
+    const bool is_possible = ProblemOf(record.sequence).empty();
     BreakGroup();
-    EndLoss(record.sequence);
+    if (is_possible) EndLoss(record.sequence);
     Lose(offset, end, Describe(RecordState::kBadBody));
+    if (!is_possible) return end;
     LostBytes& lost = salvage_.lost.back();
-    if (record.sequence < salvage_.next_sequence) return end;
     lost.first_sequence = lost.last_sequence = record.sequence;
     if (!record.is_sync_mark()) lost.key = record.key;
     salvage_.next_sequence = record.sequence + 1;
@@ -151,20 +161,26 @@ class Salvager {
     salvage_.lost.push_back(std::move(lost));
   }
 
-  // The next record whose header holds tells which sequences the last damage took.
+  // The next record whose header holds tells which sequences the damage before it took.
   void EndLoss(uint64_t sequence) {
-    if (salvage_.lost.empty()) return;
-    LostBytes& lost = salvage_.lost.back();
-    if (lost.last_sequence == 0 && sequence > 0) lost.last_sequence = sequence - 1;
+    for (LostBytes& lost : OpenLosses()) lost.last_sequence = sequence - 1;
   }
 
   // At the end of the file nothing tells how many records were lost, but how many can have been.
-  void BoundLastLoss() {
+  void BoundLastLosses() {
     salvage_.unused_sequence = salvage_.next_sequence;
-    if (salvage_.lost.empty() || salvage_.lost.back().last_sequence != 0) return;
-    LostBytes& lost = salvage_.lost.back();
-    if (range_.highest != SequenceRange().highest) lost.last_sequence = range_.highest;
-    salvage_.unused_sequence += (lost.end - lost.begin) / (kRecordHeaderSize + 1) + 1;
+    for (LostBytes& lost : OpenLosses()) {
+      if (range_.highest != SequenceRange().highest) lost.last_sequence = range_.highest;
+      salvage_.unused_sequence += (lost.end - lost.begin) / (kRecordHeaderSize + 1) + 1;
+    }
+    salvage_.unused_sequence = std::min(salvage_.unused_sequence, kMaxSequence);
+  }
+
+  // Those at the end, of which the last sequence is not known.
+  std::span<LostBytes> OpenLosses() {
+    size_t open = 0;
+    while (open < salvage_.lost.size() && salvage_.lost.rbegin()[open].last_sequence == 0) open++;
+    return std::span(salvage_.lost).last(open);
   }
 
   const std::string_view bytes_;

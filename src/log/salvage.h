@@ -1,7 +1,7 @@
 // What can be kept of a segment's records, and what is lost.
 //
 // A record is kept where header and body are intact and its sequence is higher than that of the one
-// before. Headers that hold lead from record to record; behind one that does not, resync.h finds
+// before, and one that its segment can have. Headers that hold lead from record to record; behind one that does not, resync.h finds
 // the next. A group that has lost a record is none any more: what stands before the damage is kept
 // as records of their own, what stands behind as the group that is left.
 //

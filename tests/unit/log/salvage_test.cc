@@ -7,6 +7,7 @@
 
 using keystone::KeptRun;
 using keystone::kGroupGoesOn;
+using keystone::kMaxSequence;
 using keystone::Salvage;
 using keystone::SalvageRecords;
 using testing::EncodeMark;
@@ -132,6 +133,52 @@ TEST(SalvageOfRecords, SequenceThatGoesBackwardsIsNotKept) {
       EncodeSet(5, "a", "1") + EncodeSet(4, "b", "2") + EncodeSet(6, "c", "3");
   const Salvage salvage = SalvageRecords(SegmentBytes(1, records), kSealed, {.lowest = 1});
   CheckRuns("64-90 116-142", salvage);
+}
+
+TEST(SalvageOfRecords, SequenceThatNoStoreReachesIsLostAlone) {
+  for (const uint64_t sequence : {kMaxSequence + 1, kMaxSequence + 5, UINT64_MAX}) {
+    const std::string records =
+        EncodeSet(1, "a", "1") + EncodeSet(sequence, "b", "2") + EncodeSet(3, "c", "3");
+    const Salvage salvage = SalvageRecords(SegmentBytes(1, records), kSealed, {.lowest = 1});
+    CheckRuns("64-90 116-142", salvage);
+    LONGS_EQUAL(1, salvage.lost.size());
+    STRCMP_EQUAL("sequence number that no store reaches", salvage.lost[0].reason.c_str());
+    LONGS_EQUAL(2, salvage.lost[0].first_sequence);
+    LONGS_EQUAL(2, salvage.lost[0].last_sequence);
+    LONGS_EQUAL(4, salvage.unused_sequence);
+  }
+}
+
+TEST(SalvageOfRecords, ImpossibleSequenceOfADamagedBodyMovesNoOther) {
+  const std::string records =
+      EncodeSet(1, "a", "1") + EncodeSet(kMaxSequence + 5, "b", "2") + EncodeSet(3, "c", "3");
+  const std::string damaged = Flipped(records, 2 * kSize - 1);
+  const Salvage salvage = SalvageRecords(SegmentBytes(1, damaged), kSealed, {.lowest = 1});
+  CheckRuns("64-90 116-142", salvage);
+  LONGS_EQUAL(2, salvage.lost[0].last_sequence);
+  LONGS_EQUAL(4, salvage.next_sequence);
+}
+
+TEST(SalvageOfRecords, SequenceOfALaterSegmentIsLost) {
+  const std::string records = EncodeSet(11, "a", "1") + EncodeSet(25, "b", "2");
+  const Salvage salvage =
+      SalvageRecords(SegmentBytes(1, records), kSealed, {.lowest = 1, .highest = 12});
+  CheckRuns("64-90", salvage);
+  STRCMP_EQUAL("sequence number of a later segment", salvage.lost[0].reason.c_str());
+  LONGS_EQUAL(12, salvage.lost[0].first_sequence);
+  LONGS_EQUAL(12, salvage.lost[0].last_sequence);
+  LONGS_EQUAL(12, salvage.next_sequence);
+}
+
+TEST(SalvageOfRecords, LossesWithoutARecordBetweenThemShareTheirSequences) {
+  const std::string records = EncodeSet(5, "a", "1") + EncodeSet(1, "b", "2") +
+                              EncodeSet(UINT64_MAX, "c", "3") + EncodeSet(8, "d", "4");
+  const Salvage salvage = SalvageRecords(SegmentBytes(1, records), kSealed, {.lowest = 1});
+  LONGS_EQUAL(2, salvage.lost.size());
+  for (const auto& lost : salvage.lost) {
+    LONGS_EQUAL(6, lost.first_sequence);
+    LONGS_EQUAL(7, lost.last_sequence);
+  }
 }
 
 TEST(SalvageOfRecords, SyncMarkInsideAGroupEndsTheGroup) {
