@@ -1,9 +1,11 @@
 #include "log/salvage.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <utility>
 
+#include "store/scanner.h"
 #include "store/segment.h"
 
 namespace keystone {
@@ -23,12 +25,23 @@ class Salvager {
     uint64_t offset = std::min<uint64_t>(kSegmentHeaderSize, bytes_.size());
     while (offset < bytes_.size() && !ended_) offset = Step(offset);
     if (!ended_ && group_.records > 0) EndInsideGroup();
-    if (!ended_) salvage_.tail_offset = offset;
+    salvage_.tail_offset = offset;
     BoundLastLosses();
+    if (tail_ && !SyncMarkClaims(bytes_, tail_->damage, tail_->begin)) LeaveTail();
     return std::move(salvage_);
   }
 
  private:
+  // From the first damage on behind which no group is whole.
+  struct Tail {
+    uint64_t begin = 0;  // of the group that is damaged
+    uint64_t damage = 0;
+    bool is_cut = false;  // by the end of the file; else bytes of it are wrong
+    size_t lost = 0;      // what was lost and kept before
+    size_t kept = 0;
+    uint64_t records = 0;
+  };
+
   // Takes what begins at `offset`, the end of a record, and returns where the next begins.
   uint64_t Step(uint64_t offset) {
     RecordView record;
@@ -47,12 +60,12 @@ class Salvager {
   uint64_t TakeRecord(uint64_t offset, const RecordView& record) {
     const uint64_t end = offset + record.size_bytes();
     if (const std::string_view problem = ProblemOf(record.sequence); !problem.empty()) {
-      BreakGroup();
+      BreakGroup(offset);
       Lose(offset, end, problem);
       return end;
     }
     if (record.is_sync_mark() && group_.records > 0) {
-      BreakGroup();
+      BreakGroup(offset);
       Lose(offset, offset, "sync mark inside a group");
     }
     EndLoss(record.sequence);
@@ -61,7 +74,9 @@ class Salvager {
     if (group_.records == 0) group_.begin = offset;
     group_.end = end;
     group_.records++;
-    if (!record.group_goes_on()) KeepGroup(true);
+    if (record.group_goes_on()) return end;
+    KeepGroup(true);
+    if (!record.is_sync_mark() || ClaimsTail(offset, record)) tail_.reset();
     return end;
   }
 
@@ -76,7 +91,7 @@ class Salvager {
   uint64_t LoseBody(uint64_t offset, const RecordView& record) {
     const uint64_t end = offset + record.size_bytes();
     const bool is_possible = ProblemOf(record.sequence).empty();
-    BreakGroup();
+    BreakGroup(offset);
     if (is_possible) EndLoss(record.sequence);
     Lose(offset, end, Describe(RecordState::kBadBody));
     if (!is_possible) return end;
@@ -89,8 +104,7 @@ class Salvager {
 
   // There is nothing behind it.
   uint64_t LoseTruncated(uint64_t offset) {
-    if (active_) return EndInTornTail(group_.records > 0 ? group_.begin : offset);
-    BreakGroup();
+    BreakGroup(offset, true);
     Lose(offset, bytes_.size(), Describe(RecordState::kTruncated));
     return bytes_.size();
   }
@@ -99,7 +113,6 @@ class Salvager {
   uint64_t MeetZeros(uint64_t offset) {
     if (group_.records > 0) EndInsideGroup();
     if (active_) {
-      salvage_.tail_offset = offset;
       ended_ = true;
       return offset;
     }
@@ -108,7 +121,7 @@ class Salvager {
   }
 
   uint64_t LoseHeader(uint64_t offset) {
-    BreakGroup();
+    BreakGroup(offset);
     // The damaged record has a sequence, too.
     const uint64_t end =
         FindNextRecord(bytes_, offset, {salvage_.next_sequence + 1, range_.highest});
@@ -118,31 +131,43 @@ class Salvager {
 
   void EndInsideGroup() {
     const uint64_t end = group_.end;
-    if (active_ && end == bytes_.size()) {
-      EndInTornTail(group_.begin);
-      return;
-    }
-    BreakGroup();
+    BreakGroup(end, end == bytes_.size());
     Lose(end, end, "the file ends inside a group of records");
   }
 
-  uint64_t EndInTornTail(uint64_t offset) {
-    salvage_.tail_offset = offset;
-    salvage_.tail_is_torn = true;
-    group_ = KeptRun();
-    ended_ = true;
-    return offset;
+  // At `damage`, which may begin a torn tail.
+  void BreakGroup(uint64_t damage, bool is_cut = false) {
+    if (active_ && !tail_) {
+      tail_ = {.begin = group_.records > 0 ? group_.begin : damage,
+               .damage = damage,
+               .is_cut = is_cut,
+               .lost = salvage_.lost.size(),
+               .kept = salvage_.kept.size(),
+               .records = salvage_.records};
+    }
+    if (group_.records > 0) KeepGroup(false);
   }
 
-  void BreakGroup() {
-    if (group_.records > 0) KeepGroup(false);
+  bool ClaimsTail(uint64_t offset, const RecordView& mark) const {
+    const uint64_t claimed = SyncMarkOffset(mark);
+    return tail_ && claimed > tail_->begin && claimed <= offset;
+  }
+
+  // Recovery cuts it, and what it has of a group was never promised to anybody. That it is cut is
+  // no loss; wrong bytes are told as one, since they can have been good records.
+  void LeaveTail() {
+    salvage_.tail_offset = tail_->begin;
+    salvage_.tail_is_torn = true;
+    salvage_.kept.resize(tail_->kept);
+    salvage_.records = tail_->records;
+    if (tail_->is_cut) salvage_.lost.resize(tail_->lost);
   }
 
   void KeepGroup(bool whole) {
     group_.whole_groups = whole;
     salvage_.records += group_.records;
     KeptRun* last = salvage_.kept.empty() ? nullptr : &salvage_.kept.back();
-    if (last != nullptr && last->end == group_.begin && last->whole_groups == whole) {
+    if (whole && last != nullptr && last->end == group_.begin && last->whole_groups) {
       last->end = group_.end;
       last->records += group_.records;
     } else {
@@ -187,6 +212,7 @@ class Salvager {
   const bool active_;
   const SequenceRange range_;
   KeptRun group_;  // records of a group that has not ended
+  std::optional<Tail> tail_;
   bool ended_ = false;
   Salvage salvage_;
 };

@@ -25,6 +25,13 @@ std::string Three(uint16_t flags = 0) {
   return EncodeSet(1, "a", "1", flags) + EncodeSet(2, "b", "2", flags) + EncodeSet(3, "c", "3");
 }
 
+// A record, then a group of three whose last body never got there.
+std::string TornGroup() {
+  const std::string group = EncodeSet(2, "b", "2", kGroupGoesOn) +
+                            EncodeSet(3, "c", "3", kGroupGoesOn) + EncodeSet(4, "d", "4");
+  return EncodeSet(1, "a", "1") + group.substr(0, group.size() - 2) + std::string(2, '\0');
+}
+
 // "64-90 90-116/" : the kept runs; a slash behind those whose records are to stand alone.
 std::string Runs(const Salvage& salvage) {
   std::string text;
@@ -126,6 +133,61 @@ TEST(SalvageOfRecords, ZerosAtTheEndAreDamageUnlessTheSegmentIsActive) {
 
 TEST(SalvageOfRecords, DamageInTheActiveSegmentDoesNotHideWhatStandsBehind) {
   CheckRuns("64-90 116-142", WithDamage(Three() + std::string(300, '\0'), 1, 0, kActive));
+}
+
+TEST(SalvageOfRecords, DamagedGroupAtTheEndOfTheActiveSegmentIsATornTail) {
+  const std::string reserve(300, '\0');
+  for (const std::string& damaged :
+       {TornGroup(), Flipped(TornGroup(), 3 * kSize), Flipped(TornGroup(), 2 * kSize)}) {
+    for (const std::string& behind : {std::string(), reserve}) {
+      const Salvage salvage =
+          SalvageRecords(SegmentBytes(1, damaged + behind), kActive, {.lowest = 1});
+      CheckRuns("64-90", salvage);
+      LONGS_EQUAL(1, salvage.records);
+      CHECK_TRUE(salvage.tail_is_torn);
+      LONGS_EQUAL(90, salvage.tail_offset);
+      CHECK_TRUE(salvage.unused_sequence > 4);
+      CHECK_FALSE(salvage.lost.empty());
+    }
+  }
+}
+
+TEST(SalvageOfRecords, DamagedGroupThatASyncMarkClaimsIsNoTornTail) {
+  const Salvage claimed =
+      SalvageRecords(SegmentBytes(1, TornGroup() + EncodeMark(5, 168)), kActive, {.lowest = 1});
+  CheckRuns("64-90 90-142/ 168-200", claimed);
+  CHECK_FALSE(claimed.tail_is_torn);
+  const Salvage unclaimed =
+      SalvageRecords(SegmentBytes(1, TornGroup() + EncodeMark(5, 90)), kActive, {.lowest = 1});
+  CheckRuns("64-90", unclaimed);
+  CHECK_TRUE(unclaimed.tail_is_torn);
+}
+
+TEST(SalvageOfRecords, DamagedGroupThatAWholeGroupFollowsIsNoTornTail) {
+  const Salvage salvage =
+      SalvageRecords(SegmentBytes(1, TornGroup() + EncodeSet(5, "e", "5")), kActive, {.lowest = 1});
+  CheckRuns("64-90 90-142/ 168-194", salvage);
+  CHECK_FALSE(salvage.tail_is_torn);
+}
+
+TEST(SalvageOfRecords, GroupWithoutItsEndBehindDamageIsATornTail) {
+  const std::string unfinished = EncodeSet(6, "f", "6", kGroupGoesOn);
+  const Salvage together =
+      SalvageRecords(SegmentBytes(1, TornGroup() + unfinished), kActive, {.lowest = 1});
+  CheckRuns("64-90", together);
+  LONGS_EQUAL(90, together.tail_offset);
+  const Salvage alone = SalvageRecords(
+      SegmentBytes(1, TornGroup() + EncodeMark(5, 168) + unfinished), kActive, {.lowest = 1});
+  CheckRuns("64-90 90-142/ 168-200", alone);
+  LONGS_EQUAL(200, alone.tail_offset);
+}
+
+TEST(SalvageOfRecords, UnfinishedGroupInFrontOfZerosIsATornTail) {
+  const std::string bytes = SegmentBytes(
+      1, EncodeSet(1, "a", "1") + EncodeSet(2, "b", "2", kGroupGoesOn) + std::string(300, '\0'));
+  const Salvage salvage = SalvageRecords(bytes, kActive, {.lowest = 1});
+  CheckRuns("64-90", salvage);
+  CHECK_TRUE(salvage.tail_is_torn);
 }
 
 TEST(SalvageOfRecords, SequenceThatGoesBackwardsIsNotKept) {
