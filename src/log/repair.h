@@ -8,8 +8,8 @@
 //   4. hints of what was moved away are removed.
 //
 // Before 3 a MANIFEST names files that have been moved: a repair looks for them there. Nothing is
-// removed but hints, which are derived. A torn tail, and what an interrupted compaction has left,
-// are no damage, and the next start's to deal with.
+// removed but hints, which are derived. A torn tail that only lacks its end, and what an
+// interrupted compaction has left, are no damage, and the next start's to deal with.
 #ifndef KEYSTONE_LOG_REPAIR_H_
 #define KEYSTONE_LOG_REPAIR_H_
 

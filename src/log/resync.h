@@ -16,14 +16,15 @@
 #define KEYSTONE_LOG_RESYNC_H_
 
 #include <cstdint>
-#include <limits>
 #include <string_view>
+
+#include "store/record.h"
 
 namespace keystone {
 
 struct SequenceRange {
   uint64_t lowest = 1;
-  uint64_t highest = std::numeric_limits<uint64_t>::max();
+  uint64_t highest = kMaxSequence;
 
   bool Has(uint64_t sequence) const { return sequence >= lowest && sequence <= highest; }
 };

@@ -1,9 +1,14 @@
 // What can be kept of a segment's records, and what is lost.
 //
 // A record is kept where header and body are intact and its sequence is higher than that of the one
-// before. Headers that hold lead from record to record; behind one that does not, resync.h finds
-// the next. A group that has lost a record is none any more: what stands before the damage is kept
-// as records of their own, what stands behind as the group that is left.
+// before, and one that its segment can have. Headers that hold lead from record to record; behind
+// one that does not, resync.h finds the next. A group that has lost a record is none any more: what
+// stands before the damage is kept as records of their own, what stands behind as the group that is
+// left.
+//
+// But at the end of the active segment, damage that no sync mark claims and that no whole group
+// follows is a torn tail: recovery cuts it from the beginning of its group on, and nothing of that
+// group is kept.
 //
 // Pure.
 #ifndef KEYSTONE_LOG_SALVAGE_H_
@@ -48,7 +53,7 @@ struct Salvage {
   uint64_t next_sequence = 1;    // behind the last record whose header holds
   uint64_t unused_sequence = 1;  // behind all that can have been there
   uint64_t tail_offset = 0;      // an active segment's: what is behind is a torn tail, or zeros
-  bool tail_is_torn = false;
+  bool tail_is_torn = false;  // told as lost, too, unless the end of the file is all that is wrong
   std::optional<uint64_t> newer_record;  // the offset of one that a newer version wrote
 };
 

@@ -161,6 +161,23 @@ TEST(RepairOfAStore, LostManifestIsMadeOfTheSegmentsAndKeepsTheStoresId) {
   CHECK_TRUE(keystone::LoadManifest(scratch.path()).value().store_id == SomeId());
 }
 
+TEST(RepairOfAStore, ImpossibleSequencesTakeNoOtherRecordsAway) {
+  const std::string good = EncodeSet(2, "b", "2") + EncodeSet(3, "c", "3");
+  Write(2, EncodeSet(4, "d", "4"), 4);
+  Write(3, EncodeSet(5, "e", "5") + EncodeSet(6, "f", "6"), 5);
+  for (const uint64_t sequence : {uint64_t{6}, keystone::kMaxSequence + 5, UINT64_MAX}) {
+    for (const bool last : {false, true}) {
+      const std::string impossible = EncodeSet(sequence, "x", "1");
+      Write(1, last ? good + impossible : impossible + good, 1);
+      WriteManifest({1, 2, 3});
+      CheckOk(Repair());
+      STRCMP_EQUAL("bcdef", Keys().c_str());
+      STRCMP_CONTAINS("sequence number", lines.front().c_str());
+      LONGS_EQUAL(5, testing::OpenStore(scratch.path())->Count());
+    }
+  }
+}
+
 TEST(RepairOfAStore, FilesOfAHigherNumberAreNotOverwritten) {
   scratch.Write(SegmentName(9) + ".damaged", "evidence");
   CheckOk(Repair());

@@ -7,6 +7,7 @@
 
 using keystone::KeptRun;
 using keystone::kGroupGoesOn;
+using keystone::kMaxSequence;
 using keystone::Salvage;
 using keystone::SalvageRecords;
 using testing::EncodeMark;
@@ -22,6 +23,13 @@ constexpr bool kSealed = false;
 
 std::string Three(uint16_t flags = 0) {
   return EncodeSet(1, "a", "1", flags) + EncodeSet(2, "b", "2", flags) + EncodeSet(3, "c", "3");
+}
+
+// A record, then a group of three whose last body never got there.
+std::string TornGroup() {
+  const std::string group = EncodeSet(2, "b", "2", kGroupGoesOn) +
+                            EncodeSet(3, "c", "3", kGroupGoesOn) + EncodeSet(4, "d", "4");
+  return EncodeSet(1, "a", "1") + group.substr(0, group.size() - 2) + std::string(2, '\0');
 }
 
 // "64-90 90-116/" : the kept runs; a slash behind those whose records are to stand alone.
@@ -127,11 +135,112 @@ TEST(SalvageOfRecords, DamageInTheActiveSegmentDoesNotHideWhatStandsBehind) {
   CheckRuns("64-90 116-142", WithDamage(Three() + std::string(300, '\0'), 1, 0, kActive));
 }
 
+TEST(SalvageOfRecords, DamagedGroupAtTheEndOfTheActiveSegmentIsATornTail) {
+  const std::string reserve(300, '\0');
+  for (const std::string& damaged :
+       {TornGroup(), Flipped(TornGroup(), 3 * kSize), Flipped(TornGroup(), 2 * kSize)}) {
+    for (const std::string& behind : {std::string(), reserve}) {
+      const Salvage salvage =
+          SalvageRecords(SegmentBytes(1, damaged + behind), kActive, {.lowest = 1});
+      CheckRuns("64-90", salvage);
+      LONGS_EQUAL(1, salvage.records);
+      CHECK_TRUE(salvage.tail_is_torn);
+      LONGS_EQUAL(90, salvage.tail_offset);
+      CHECK_TRUE(salvage.unused_sequence > 4);
+      CHECK_FALSE(salvage.lost.empty());
+    }
+  }
+}
+
+TEST(SalvageOfRecords, DamagedGroupThatASyncMarkClaimsIsNoTornTail) {
+  const Salvage claimed =
+      SalvageRecords(SegmentBytes(1, TornGroup() + EncodeMark(5, 168)), kActive, {.lowest = 1});
+  CheckRuns("64-90 90-142/ 168-200", claimed);
+  CHECK_FALSE(claimed.tail_is_torn);
+  const Salvage unclaimed =
+      SalvageRecords(SegmentBytes(1, TornGroup() + EncodeMark(5, 90)), kActive, {.lowest = 1});
+  CheckRuns("64-90", unclaimed);
+  CHECK_TRUE(unclaimed.tail_is_torn);
+}
+
+TEST(SalvageOfRecords, DamagedGroupThatAWholeGroupFollowsIsNoTornTail) {
+  const Salvage salvage =
+      SalvageRecords(SegmentBytes(1, TornGroup() + EncodeSet(5, "e", "5")), kActive, {.lowest = 1});
+  CheckRuns("64-90 90-142/ 168-194", salvage);
+  CHECK_FALSE(salvage.tail_is_torn);
+}
+
+TEST(SalvageOfRecords, GroupWithoutItsEndBehindDamageIsATornTail) {
+  const std::string unfinished = EncodeSet(6, "f", "6", kGroupGoesOn);
+  const Salvage together =
+      SalvageRecords(SegmentBytes(1, TornGroup() + unfinished), kActive, {.lowest = 1});
+  CheckRuns("64-90", together);
+  LONGS_EQUAL(90, together.tail_offset);
+  const Salvage alone = SalvageRecords(
+      SegmentBytes(1, TornGroup() + EncodeMark(5, 168) + unfinished), kActive, {.lowest = 1});
+  CheckRuns("64-90 90-142/ 168-200", alone);
+  LONGS_EQUAL(200, alone.tail_offset);
+}
+
+TEST(SalvageOfRecords, UnfinishedGroupInFrontOfZerosIsATornTail) {
+  const std::string bytes = SegmentBytes(
+      1, EncodeSet(1, "a", "1") + EncodeSet(2, "b", "2", kGroupGoesOn) + std::string(300, '\0'));
+  const Salvage salvage = SalvageRecords(bytes, kActive, {.lowest = 1});
+  CheckRuns("64-90", salvage);
+  CHECK_TRUE(salvage.tail_is_torn);
+}
+
 TEST(SalvageOfRecords, SequenceThatGoesBackwardsIsNotKept) {
   const std::string records =
       EncodeSet(5, "a", "1") + EncodeSet(4, "b", "2") + EncodeSet(6, "c", "3");
   const Salvage salvage = SalvageRecords(SegmentBytes(1, records), kSealed, {.lowest = 1});
   CheckRuns("64-90 116-142", salvage);
+}
+
+TEST(SalvageOfRecords, SequenceThatNoStoreReachesIsLostAlone) {
+  for (const uint64_t sequence : {kMaxSequence + 1, kMaxSequence + 5, UINT64_MAX}) {
+    const std::string records =
+        EncodeSet(1, "a", "1") + EncodeSet(sequence, "b", "2") + EncodeSet(3, "c", "3");
+    const Salvage salvage = SalvageRecords(SegmentBytes(1, records), kSealed, {.lowest = 1});
+    CheckRuns("64-90 116-142", salvage);
+    LONGS_EQUAL(1, salvage.lost.size());
+    STRCMP_EQUAL("sequence number that no store reaches", salvage.lost[0].reason.c_str());
+    LONGS_EQUAL(2, salvage.lost[0].first_sequence);
+    LONGS_EQUAL(2, salvage.lost[0].last_sequence);
+    LONGS_EQUAL(4, salvage.unused_sequence);
+  }
+}
+
+TEST(SalvageOfRecords, ImpossibleSequenceOfADamagedBodyMovesNoOther) {
+  const std::string records =
+      EncodeSet(1, "a", "1") + EncodeSet(kMaxSequence + 5, "b", "2") + EncodeSet(3, "c", "3");
+  const std::string damaged = Flipped(records, 2 * kSize - 1);
+  const Salvage salvage = SalvageRecords(SegmentBytes(1, damaged), kSealed, {.lowest = 1});
+  CheckRuns("64-90 116-142", salvage);
+  LONGS_EQUAL(2, salvage.lost[0].last_sequence);
+  LONGS_EQUAL(4, salvage.next_sequence);
+}
+
+TEST(SalvageOfRecords, SequenceOfALaterSegmentIsLost) {
+  const std::string records = EncodeSet(11, "a", "1") + EncodeSet(25, "b", "2");
+  const Salvage salvage =
+      SalvageRecords(SegmentBytes(1, records), kSealed, {.lowest = 1, .highest = 12});
+  CheckRuns("64-90", salvage);
+  STRCMP_EQUAL("sequence number of a later segment", salvage.lost[0].reason.c_str());
+  LONGS_EQUAL(12, salvage.lost[0].first_sequence);
+  LONGS_EQUAL(12, salvage.lost[0].last_sequence);
+  LONGS_EQUAL(12, salvage.next_sequence);
+}
+
+TEST(SalvageOfRecords, LossesWithoutARecordBetweenThemShareTheirSequences) {
+  const std::string records = EncodeSet(5, "a", "1") + EncodeSet(1, "b", "2") +
+                              EncodeSet(UINT64_MAX, "c", "3") + EncodeSet(8, "d", "4");
+  const Salvage salvage = SalvageRecords(SegmentBytes(1, records), kSealed, {.lowest = 1});
+  LONGS_EQUAL(2, salvage.lost.size());
+  for (const auto& lost : salvage.lost) {
+    LONGS_EQUAL(6, lost.first_sequence);
+    LONGS_EQUAL(7, lost.last_sequence);
+  }
 }
 
 TEST(SalvageOfRecords, SyncMarkInsideAGroupEndsTheGroup) {
