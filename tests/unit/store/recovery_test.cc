@@ -282,7 +282,7 @@ TEST(Recovery, OnAFullDiskATailIsKeptInTheRoomOfTheReserve) {
   WriteActive(two);
   Open();
   store.reset();
-  for (const std::string name : testing::FilesIn(scratch.path())) {
+  for (const std::string& name : testing::FilesIn(scratch.path())) {
     if (name.ends_with(".hint")) (void)::unlink(scratch.File(name).c_str());
   }
   WriteFile(kFirst, SegmentBytes(1, two + "torn"));
