@@ -58,6 +58,8 @@ class Surveyor {
     Status status = LoadManifestText();
     if (status.ok()) status = survey_.manifest_problem.empty() ? FollowManifest() : Rebuild();
     if (status.ok()) status = SalvageAll();
+    // What can't be read looks like zeros, and is no reason to call anything damaged.
+    if (Status readable = CheckAllReadable(); !readable.ok()) return readable;
     if (!status.ok()) return status;
     return std::move(survey_);
   }
@@ -272,6 +274,15 @@ class Surveyor {
     return Status::Ok();
   }
 
+  Status CheckAllReadable() const {
+    for (const auto* files : {&survey_.sources, &survey_.strangers}) {
+      for (const auto& file : *files) {
+        if (Status status = CheckReadable(directory_, *file); !status.ok()) return status;
+      }
+    }
+    return Status::Ok();
+  }
+
   // Between what comes before and what comes behind, as far as headers tell it. Where the MANIFEST
   // was lost, segments may overlap.
   SequenceRange RangeOf(size_t i) const {
@@ -300,5 +311,13 @@ class Surveyor {
 }  // namespace
 
 Result<Survey> SurveyDirectory(const std::string& directory) { return Surveyor(directory).Run(); }
+
+Status CheckReadable(const std::string& directory, const Source& source) {
+  const uint64_t faults = source.mapping.faults();
+  if (faults == 0) return Status::Ok();
+  return {Code::kIo, "read " + directory + "/" + source.name +
+                         ": Input/output error, or the file was cut: " + std::to_string(faults) +
+                         " pages of it can't be read"};
+}
 
 }  // namespace keystone
