@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/endian/conversion.hpp>
+#include <charconv>
 #include <cstdio>
 #include <map>
 #include <utility>
@@ -118,10 +119,24 @@ class Surveyor {
     std::string name = SegmentName(number);
     if (Exists(name)) return name;
     std::string aside;
+    int64_t last = -1;
     for (const std::string& other : names_) {
-      if (other.starts_with(name + kAsideSuffix)) aside = other;
+      if (!other.starts_with(name + kAsideSuffix)) continue;
+      const int64_t attempt = AsideNumber(other.substr(name.size() + sizeof kAsideSuffix - 1));
+      if (attempt > last) aside = other;
+      last = std::max(last, attempt);
     }
     return aside;
+  }
+
+  // Of "" and ".12", what stands behind the suffix; -1: it is no name that repair gives.
+  static int64_t AsideNumber(std::string_view text) {
+    if (text.empty()) return 0;
+    int64_t number = -1;
+    const char* const end = text.data() + text.size();
+    if (text[0] != '.') return -1;
+    const auto parsed = std::from_chars(text.data() + 1, end, number);
+    return parsed.ec == std::errc() && parsed.ptr == end ? number : -1;
   }
 
   // No listed segment bears the MANIFEST's id, but some bear another.

@@ -209,6 +209,26 @@ TEST(RepairOfAStore, WhatCantBeReadAnyMoreIsAnErrorAndNothingIsChanged) {
   ::sigaction(SIGBUS, &before_it, nullptr);
 }
 
+TEST(RepairOfAStore, LastOfManyMovedFilesIsTheOneOfTheHighestNumber) {
+  const std::string aside = SegmentName(1) + ".damaged";
+  for (const std::string& older : {aside, aside + ".2", aside + ".9", aside + ".of-somebody"}) {
+    scratch.Write(older, SegmentBytes(1, EncodeSet(1, "older", "1")));
+  }
+  CHECK_EQUAL(0,
+              ::rename(scratch.File(SegmentName(1)).c_str(), scratch.File(aside + ".10").c_str()));
+  CheckOk(Repair());
+  CheckRepaired();
+}
+
+TEST(RepairOfAStore, SegmentsThatOverlapAcrossAnEmptyOneAreMerged) {
+  Write(1, EncodeSet(1, "a", "1") + EncodeSet(3, "c", "3") + EncodeSet(4, "d", "4"), 1);
+  Write(2, {}, 2);
+  Write(3, EncodeSet(3, "c", "3") + EncodeSet(5, "e", "5") + EncodeSet(7, "g", "7"), 3);
+  ::unlink(scratch.File(kManifestName).c_str());
+  CheckOk(Repair());
+  CheckRepaired();
+}
+
 TEST(RepairOfAStore, FilesOfAHigherNumberAreNotOverwritten) {
   scratch.Write(SegmentName(9) + ".damaged", "evidence");
   CheckOk(Repair());
