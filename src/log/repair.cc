@@ -21,27 +21,44 @@ constexpr uint64_t kManifestLimit = 64u << 20;
 // Segments that stay as they are, or whose records are written anew together.
 struct Part {
   std::vector<const Source*> sources;
-  uint64_t last_sequence = 0;
+  uint64_t last_sequence = 0;  // of it, and of all parts before
   bool rewrite = false;
 };
 
-// Sources whose sequences overlap are one part: a merge puts them in order.
-std::vector<Part> Divide(const Survey& survey) {
+struct Divider {
+  const bool in_order;  // by a MANIFEST that is good
   std::vector<Part> parts;
-  for (const auto& source : survey.sources) {
+
+  // Sources whose sequences overlap are one part, with what stands between them: a merge puts them
+  // in order.
+  void Add(const Source* source) {
     const Salvage& salvage = source->salvage;
-    const bool overlaps = !parts.empty() && salvage.records > 0 &&
-                          salvage.first_sequence <= parts.back().last_sequence;
-    if (!overlaps) parts.emplace_back();
-    Part& part = parts.back();
-    part.sources.push_back(source.get());
-    if (salvage.records > 0) {
-      part.last_sequence = std::max(part.last_sequence, salvage.next_sequence - 1);
+    Part part;
+    part.sources.push_back(source);
+    part.rewrite = source->damaged();
+    if (salvage.records > 0) part.last_sequence = salvage.next_sequence - 1;
+    while (salvage.records > 0 && !parts.empty() &&
+           salvage.first_sequence <= parts.back().last_sequence) {
+      Absorb(&part);
     }
-    part.rewrite = part.rewrite || source->damaged() ||
-                   (part.sources.size() > 1 && !survey.manifest_problem.empty());
+    if (!parts.empty())
+      part.last_sequence = std::max(part.last_sequence, parts.back().last_sequence);
+    parts.push_back(std::move(part));
   }
-  return parts;
+
+  void Absorb(Part* part) {
+    Part& before = parts.back();
+    part->sources.insert(part->sources.begin(), before.sources.begin(), before.sources.end());
+    part->last_sequence = std::max(part->last_sequence, before.last_sequence);
+    part->rewrite = part->rewrite || before.rewrite || !in_order;
+    parts.pop_back();
+  }
+};
+
+std::vector<Part> Divide(const Survey& survey) {
+  Divider divider{survey.manifest_problem.empty(), {}};
+  for (const auto& source : survey.sources) divider.Add(source.get());
+  return std::move(divider.parts);
 }
 
 std::string DescribeLoss(const LostBytes& lost) {

@@ -21,33 +21,39 @@ uint64_t NowMs() {
 // Walks what is kept of a source.
 class Rewriter::Reader {
  public:
-  explicit Reader(const Source* source) : bytes_(source->bytes()), runs_(source->salvage.kept) {
+  explicit Reader(const Source* source)
+      : name_(source->name), bytes_(source->bytes()), runs_(source->salvage.kept) {
     if (!runs_.empty()) offset_ = runs_.front().begin;
-    Advance();
   }
 
   bool ended() const { return unit_.records.empty(); }
   const Unit& unit() const { return unit_; }
 
-  void Advance() {
+  // To the first one, then to the next. kIo: the bytes are not any more what they were.
+  Status Advance() {
     unit_.records.clear();
     if (!runs_.empty() && offset_ == runs_.front().end) {
       runs_ = runs_.subspan(1);
       if (!runs_.empty()) offset_ = runs_.front().begin;
     }
-    if (runs_.empty()) return;
+    if (runs_.empty()) return Status::Ok();
     const uint64_t begin = offset_;
     unit_.whole = runs_.front().whole_groups;
     RecordView record;
     do {
-      (void)DecodeHeader(bytes_.substr(offset_), &record);  // it was good just now
+      if (DecodeHeader(bytes_.substr(offset_), &record) != RecordState::kValid) {
+        return {Code::kIo, "read " + name_ + ": its bytes changed meanwhile at offset " +
+                               std::to_string(offset_)};
+      }
       unit_.records.push_back(record);
       offset_ += record.size_bytes();
     } while (unit_.whole && record.group_goes_on());
     unit_.bytes = bytes_.substr(begin, offset_ - begin);
+    return Status::Ok();
   }
 
  private:
+  const std::string name_;
   const std::string_view bytes_;
   std::span<const KeptRun> runs_;
   uint64_t offset_ = 0;
@@ -62,6 +68,9 @@ Result<SegmentSet::List> Rewriter::Rewrite(std::span<const Source* const> source
   last_sequence_ = 0;
   Status status = Merge(sources);
   if (status.ok() && !outputs_.empty()) status = FinishLast();
+  for (const Source* source : sources) {
+    if (Status readable = CheckReadable(directory_, *source); !readable.ok()) status = readable;
+  }
   if (!status.ok()) {
     for (const auto& output : outputs_) output->Remove();
     outputs_.clear();
@@ -80,6 +89,9 @@ Result<SegmentSet::List> Rewriter::MakeActive(uint64_t first_sequence) {
 
 Status Rewriter::Merge(std::span<const Source* const> sources) {
   std::vector<Reader> readers(sources.begin(), sources.end());
+  for (Reader& reader : readers) {
+    if (Status status = reader.Advance(); !status.ok()) return status;
+  }
   const auto is_before = [](const Reader& a, const Reader& b) {
     if (a.ended() || b.ended()) return a.ended() < b.ended();
     const auto& x = a.unit().records;
@@ -93,7 +105,7 @@ Status Rewriter::Merge(std::span<const Source* const> sources) {
     const auto next = std::min_element(readers.begin(), readers.end(), is_before);
     if (next == readers.end() || next->ended()) return Status::Ok();
     if (Status status = Write(next->unit()); !status.ok()) return status;
-    next->Advance();
+    if (Status status = next->Advance(); !status.ok()) return status;
   }
 }
 

@@ -33,6 +33,7 @@ class Rewriter {
 
   // New segments of all that is kept of `sources`, synced and under their names; none where nothing
   // is kept. The directory is the caller's to sync. After an error its files are gone.
+  // kIo, too: a source can't be read any more.
   Result<SegmentSet::List> Rewrite(std::span<const Source* const> sources);
 
   // A segment without records, in the same way.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/endian/conversion.hpp>
+#include <charconv>
 #include <cstdio>
 #include <map>
 #include <utility>
@@ -58,6 +59,8 @@ class Surveyor {
     Status status = LoadManifestText();
     if (status.ok()) status = survey_.manifest_problem.empty() ? FollowManifest() : Rebuild();
     if (status.ok()) status = SalvageAll();
+    // What can't be read looks like zeros, and is no reason to call anything damaged.
+    if (Status readable = CheckAllReadable(); !readable.ok()) return readable;
     if (!status.ok()) return status;
     return std::move(survey_);
   }
@@ -116,10 +119,24 @@ class Surveyor {
     std::string name = SegmentName(number);
     if (Exists(name)) return name;
     std::string aside;
+    int64_t last = -1;
     for (const std::string& other : names_) {
-      if (other.starts_with(name + kAsideSuffix)) aside = other;
+      if (!other.starts_with(name + kAsideSuffix)) continue;
+      const int64_t attempt = AsideNumber(other.substr(name.size() + sizeof kAsideSuffix - 1));
+      if (attempt > last) aside = other;
+      last = std::max(last, attempt);
     }
     return aside;
+  }
+
+  // Of "" and ".12", what stands behind the suffix; -1: it is no name that repair gives.
+  static int64_t AsideNumber(std::string_view text) {
+    if (text.empty()) return 0;
+    int64_t number = -1;
+    const char* const end = text.data() + text.size();
+    if (text[0] != '.') return -1;
+    const auto parsed = std::from_chars(text.data() + 1, end, number);
+    return parsed.ec == std::errc() && parsed.ptr == end ? number : -1;
   }
 
   // No listed segment bears the MANIFEST's id, but some bear another.
@@ -272,6 +289,15 @@ class Surveyor {
     return Status::Ok();
   }
 
+  Status CheckAllReadable() const {
+    for (const auto* files : {&survey_.sources, &survey_.strangers}) {
+      for (const auto& file : *files) {
+        if (Status status = CheckReadable(directory_, *file); !status.ok()) return status;
+      }
+    }
+    return Status::Ok();
+  }
+
   // Between what comes before and what comes behind, as far as headers tell it. Where the MANIFEST
   // was lost, segments may overlap.
   SequenceRange RangeOf(size_t i) const {
@@ -300,5 +326,13 @@ class Surveyor {
 }  // namespace
 
 Result<Survey> SurveyDirectory(const std::string& directory) { return Surveyor(directory).Run(); }
+
+Status CheckReadable(const std::string& directory, const Source& source) {
+  const uint64_t faults = source.mapping.faults();
+  if (faults == 0) return Status::Ok();
+  return {Code::kIo, "read " + directory + "/" + source.name +
+                         ": Input/output error, or the file was cut: " + std::to_string(faults) +
+                         " pages of it can't be read"};
+}
 
 }  // namespace keystone

@@ -45,8 +45,12 @@ struct Survey {
 // What is moved aside gets this behind its name.
 inline constexpr char kAsideSuffix[] = ".damaged";
 
-// kCorrupt: there is no store, or one that nothing can be said of: a newer version's, or two.
+// kCorrupt: there is no store, or one that nothing can be said of: a newer version's, or two. kIo:
+// a file could not be read.
 Result<Survey> SurveyDirectory(const std::string& directory);
+
+// kIo where bytes of it could not be read so far: they look like zeros (see BusGuard).
+Status CheckReadable(const std::string& directory, const Source& source);
 
 }  // namespace keystone
 

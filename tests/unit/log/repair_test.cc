@@ -1,9 +1,13 @@
 #include "log/repair.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <string>
 #include <vector>
 
+#include "base/bus_guard.h"
 #include "faults.h"
 #include "scratch.h"
 #include "store/manifest.h"
@@ -176,6 +180,53 @@ TEST(RepairOfAStore, ImpossibleSequencesTakeNoOtherRecordsAway) {
       LONGS_EQUAL(5, testing::OpenStore(scratch.path())->Count());
     }
   }
+}
+
+// The file is cut between the survey and the writing, which is SIGBUS like a bad sector.
+TEST(RepairOfAStore, WhatCantBeReadAnyMoreIsAnErrorAndNothingIsChanged) {
+  struct sigaction before_it {};
+  ::sigaction(SIGBUS, nullptr, &before_it);
+  CheckOk(keystone::BusGuard::Install());
+  constexpr off_t kLeft = 16384;
+  // The first: the page that is gone has headers. The second: bodies.
+  for (const size_t size : {size_t{100}, size_t{60000}}) {
+    std::string records;
+    for (uint64_t n = 1; records.size() < 60000; n++) {
+      records += EncodeSet(n, "k", std::string(size, 'v'));
+    }
+    MakeDamaged();
+    Write(1, records, 1);
+    Write(2, EncodeSet(4000, "d", "4"), 4000);
+    Write(3, EncodeSet(5000, "e", "5"), 5000);
+    scratch.Write(SegmentName(1), SegmentBytes(1, records + EncodeSet(2000, "x", "1") + "x"));
+    const auto files = FilesIn(scratch.path());
+    const Status status = keystone::Repair(scratch.path(), false, [&](const std::string&) {
+      LONGS_EQUAL(0, ::truncate(scratch.File(SegmentName(1)).c_str(), kLeft));
+    });
+    CHECK_EQUAL(Code::kIo, status.code());
+    CHECK_TRUE(files == FilesIn(scratch.path()));
+  }
+  ::sigaction(SIGBUS, &before_it, nullptr);
+}
+
+TEST(RepairOfAStore, LastOfManyMovedFilesIsTheOneOfTheHighestNumber) {
+  const std::string aside = SegmentName(1) + ".damaged";
+  for (const std::string& older : {aside, aside + ".2", aside + ".9", aside + ".of-somebody"}) {
+    scratch.Write(older, SegmentBytes(1, EncodeSet(1, "older", "1")));
+  }
+  CHECK_EQUAL(0,
+              ::rename(scratch.File(SegmentName(1)).c_str(), scratch.File(aside + ".10").c_str()));
+  CheckOk(Repair());
+  CheckRepaired();
+}
+
+TEST(RepairOfAStore, SegmentsThatOverlapAcrossAnEmptyOneAreMerged) {
+  Write(1, EncodeSet(1, "a", "1") + EncodeSet(3, "c", "3") + EncodeSet(4, "d", "4"), 1);
+  Write(2, {}, 2);
+  Write(3, EncodeSet(3, "c", "3") + EncodeSet(5, "e", "5") + EncodeSet(7, "g", "7"), 3);
+  ::unlink(scratch.File(kManifestName).c_str());
+  CheckOk(Repair());
+  CheckRepaired();
 }
 
 TEST(RepairOfAStore, FilesOfAHigherNumberAreNotOverwritten) {
