@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <condition_variable>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
@@ -52,6 +53,8 @@ struct Watched {
   Names names;
   std::unordered_map<int, Opened> opened;  // by descriptor
   std::function<void(const Event&)> visit;
+  int visits = 0;  // under way
+  std::condition_variable visited;
   std::optional<Fault> fault;
   bool is_suspended = false;
   bool has_failed = false;
@@ -125,10 +128,13 @@ class Call {
   ~Call() {
     if (visiting || !Watching().visit || Watching().journal.size() == before_) return;
     const Event event = Watching().journal.back();
+    Watching().visits++;
     lock_.unlock();
     visiting = true;
     Watching().visit(event);
     visiting = false;
+    lock_.lock();
+    if (--Watching().visits == 0) Watching().visited.notify_all();
   }
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
@@ -170,6 +176,12 @@ int Open(const char* path, int flags, mode_t mode) {
   return fd;
 }
 
+// What the visitor before has borrowed may go once this returns.
+void SetVisit(std::function<void(const Event&)> visit, std::unique_lock<std::mutex>* lock) {
+  Watching().visited.wait(*lock, [] { return Watching().visits == 0; });
+  Watching().visit = std::move(visit);
+}
+
 template <class Real>
 int Sync(int fd, Real real) {
   const Call call;
@@ -194,9 +206,9 @@ void Watch(const std::string& root, Journal before) {
 }
 
 Journal StopWatching() {
-  const std::lock_guard lock(Watching().mutex);
+  std::unique_lock lock(Watching().mutex);
   Watching().root.clear();
-  Watching().visit = nullptr;
+  SetVisit({}, &lock);
   return std::exchange(Watching().journal, {});
 }
 
@@ -223,8 +235,8 @@ bool StopFaults() {
 }
 
 void AfterEach(std::function<void(const Event&)> visit) {
-  const std::lock_guard lock(Watching().mutex);
-  Watching().visit = std::move(visit);
+  std::unique_lock lock(Watching().mutex);
+  SetVisit(std::move(visit), &lock);
 }
 
 }  // namespace crash

@@ -46,8 +46,8 @@ void SuspendFaults(bool suspended);  // no call counts meanwhile
 // No more faults. True where there has been one.
 bool StopFaults();
 
-// To be called after each event by the thread that caused it, but for events that it causes itself.
-// Set before other threads come.
+// To be called after each event by the thread that caused it, but for events that it causes itself;
+// several threads may be at it. Returns once nobody is in the one before, as StopWatching does.
 void AfterEach(std::function<void(const Event&)> visit);
 
 }  // namespace crash

@@ -1,5 +1,6 @@
 #include "stories.h"
 
+#include <atomic>
 #include <filesystem>
 #include <string_view>
 #include <utility>
@@ -102,7 +103,7 @@ class Meanwhile {
   }
 
   Stage* const stage_;
-  bool sealed_ = false;
+  std::atomic<bool> sealed_ = false;  // other threads cause events, too
   int groups_ = 0;
 };
 
