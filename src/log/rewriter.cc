@@ -8,9 +8,6 @@ namespace keystone {
 
 namespace {
 
-constexpr uint64_t kFlushBytes = uint64_t{1} << 20;
-constexpr size_t kFlushPieces = 512;
-
 uint64_t NowMs() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
@@ -122,29 +119,25 @@ Status Rewriter::Write(const Unit& unit) {
 Status Rewriter::WriteWhole(const Unit& unit) {
   Status status = MakeRoom(unit.bytes.size(), unit.records.front().sequence);
   if (!status.ok()) return status;
-  AddPiece(unit.bytes);
+  gather_.Add(unit.bytes);
   last_sequence_ = unit.records.back().sequence;
   return Status::Ok();
 }
 
 Status Rewriter::WriteSingle(const RecordView& record) {
   if (Status status = MakeRoom(record.size_bytes(), record.sequence); !status.ok()) return status;
-  const auto value_size = static_cast<uint32_t>(record.value.size());
-  Header& header = rewritten_.emplace_back();
-  EncodeHeader(record.sequence, record.tombstone ? kTombstone : value_size, record.key.size(),
-               static_cast<uint16_t>(record.flags & ~kGroupGoesOn), record.body_crc, header.data());
-  AddPiece({header.data(), header.size()});
-  AddPiece(record.body);
+  gather_.AddSingle(record);
   last_sequence_ = record.sequence;
   return Status::Ok();
 }
 
 Status Rewriter::MakeRoom(uint64_t size_bytes, uint64_t first_sequence) {
-  if (pending_bytes_ >= kFlushBytes || pieces_.size() + 2 > kFlushPieces) {
-    if (Status status = Flush(); !status.ok()) return status;
+  if (gather_.full()) {
+    Status status = gather_.Flush(outputs_.back().get());
+    if (!status.ok()) return status;
   }
   if (!outputs_.empty() &&
-      outputs_.back()->size() + pending_bytes_ + size_bytes <= outputs_.back()->capacity()) {
+      outputs_.back()->size() + gather_.bytes() + size_bytes <= outputs_.back()->capacity()) {
     return Status::Ok();
   }
   if (!outputs_.empty()) {
@@ -165,30 +158,9 @@ Status Rewriter::Begin(uint64_t first_sequence, uint64_t capacity_bytes) {
 }
 
 Status Rewriter::FinishLast() {
-  Status status = Flush();
+  Status status = gather_.Flush(outputs_.back().get());
   if (status.ok()) status = outputs_.back()->Finish();
   if (status.ok()) outputs_.back()->Seal();
-  return status;
-}
-
-void Rewriter::AddPiece(std::string_view bytes) {
-  pending_bytes_ += bytes.size();
-  if (!pieces_.empty()) {
-    iovec& last = pieces_.back();
-    if (static_cast<const char*>(last.iov_base) + last.iov_len == bytes.data()) {
-      last.iov_len += bytes.size();
-      return;
-    }
-  }
-  pieces_.push_back({const_cast<char*>(bytes.data()), bytes.size()});
-}
-
-Status Rewriter::Flush() {
-  if (pieces_.empty()) return Status::Ok();
-  Status status = outputs_.back()->Append(pieces_, pending_bytes_);
-  pieces_.clear();
-  rewritten_.clear();
-  pending_bytes_ = 0;
   return status;
 }
 

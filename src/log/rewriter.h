@@ -8,11 +8,7 @@
 #ifndef KEYSTONE_LOG_REWRITER_H_
 #define KEYSTONE_LOG_REWRITER_H_
 
-#include <sys/uio.h>
-
-#include <array>
 #include <cstdint>
-#include <deque>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +16,7 @@
 
 #include "base/status.h"
 #include "log/survey.h"
+#include "store/gather.h"
 #include "store/record.h"
 #include "store/segment_set.h"
 
@@ -40,8 +37,6 @@ class Rewriter {
   Result<SegmentSet::List> MakeActive(uint64_t first_sequence);
 
  private:
-  using Header = std::array<char, kRecordHeaderSize>;
-
   // A group that is whole, or one record.
   struct Unit {
     std::vector<RecordView> records;
@@ -58,8 +53,6 @@ class Rewriter {
   Status MakeRoom(uint64_t size_bytes, uint64_t first_sequence);
   Status Begin(uint64_t first_sequence, uint64_t capacity_bytes);
   Status FinishLast();
-  Status Flush();
-  void AddPiece(std::string_view bytes);
 
   const std::string directory_;
   const StoreId store_id_;
@@ -67,10 +60,8 @@ class Rewriter {
 
   SegmentSet::List outputs_;
   uint64_t capacity_bytes_ = 0;
-  uint64_t last_sequence_ = 0;    // written so far
-  std::vector<iovec> pieces_;     // not yet written to the last output
-  std::deque<Header> rewritten_;  // headers that pieces_ point at
-  uint64_t pending_bytes_ = 0;
+  uint64_t last_sequence_ = 0;  // written so far
+  Gather gather_;               // not yet written to the last output
 };
 
 }  // namespace keystone

@@ -11,29 +11,43 @@
 #include <vector>
 
 #include "base/status.h"
+#include "store/update.h"
 
 namespace keystone {
 
 struct Operation {
-  enum class Kind : uint8_t { kSet, kDelete };
+  enum class Kind : uint8_t { kSet, kDelete, kUpdate };
 
   Kind kind = Kind::kSet;
-  std::string_view key;    // 1 to kMaxKeySize bytes
-  std::string_view value;  // at most kMaxValueSize bytes; empty for kDelete
+  std::string_view key;      // 1 to kMaxKeySize bytes
+  std::string_view value{};  // at most kMaxValueSize bytes; of a kSet
+  Attributes attributes{};   // of a kSet
+  Update* update = nullptr;  // of a kUpdate; decides what it does
+  uint32_t guards = 0;       // of a kUpdate: how many of the next operations its kSkip concerns
 
   // Set by Store::Apply where it returned Ok: a kSet always takes effect, a kDelete only where its
-  // key existed.
+  // key existed, a kUpdate as it has decided, none of what is skipped.
   bool took_effect = false;
-  uint32_t body_crc = 0;  // used between preparation and commit
+  bool skipped = false;  // by a guard before it; an update that is skipped was not asked
+
+  // Used between preparation and commit.
+  bool deletes = false;  // what it came to
+  uint32_t body_crc = 0;
 };
 
 class Batch {
  public:
-  void Set(std::string_view key, std::string_view value) {
-    operations_.push_back({.kind = Operation::Kind::kSet, .key = key, .value = value});
+  void Set(std::string_view key, std::string_view value, const Attributes& attributes = {}) {
+    operations_.push_back(
+        {.kind = Operation::Kind::kSet, .key = key, .value = value, .attributes = attributes});
   }
   void Delete(std::string_view key) {
-    operations_.push_back({.kind = Operation::Kind::kDelete, .key = key, .value = {}});
+    operations_.push_back({.kind = Operation::Kind::kDelete, .key = key});
+  }
+  // `update` must stay until Store::Apply has returned.
+  void Change(std::string_view key, Update* update, uint32_t guards = 0) {
+    operations_.push_back(
+        {.kind = Operation::Kind::kUpdate, .key = key, .update = update, .guards = guards});
   }
   // Keeps the memory for the next batch.
   void Clear() { operations_.clear(); }

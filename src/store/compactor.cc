@@ -8,10 +8,8 @@ namespace keystone {
 
 namespace {
 
-constexpr uint64_t kFlushBytes = uint64_t{1} << 20;
 constexpr uint64_t kWritebackBytes = uint64_t{8} << 20;
 constexpr size_t kOpenOutputs = 16;
-constexpr size_t kFlushPieces = 1024;  // what one write takes
 constexpr size_t kWindowRecords = size_t{1} << 19;
 constexpr size_t kItemsAhead = 8;
 
@@ -140,7 +138,7 @@ Status Compactor::CopyWhole(const Segment& source, size_t first, size_t count) {
   RecordView record;
   (void)source.Read(start, &record);  // it was good just now
   if (Status status = MakeRoom(size_bytes, record.sequence); !status.ok()) return status;
-  AddPiece(source.bytes().substr(start, size_bytes));
+  gather_.Add(source.bytes().substr(start, size_bytes));
   return Status::Ok();
 }
 
@@ -148,16 +146,12 @@ Status Compactor::CopySingle(const Segment& source, const Seen& seen) {
   RecordView record;
   (void)source.Read(seen.offset, &record);  // it was good just now
   if (Status status = MakeRoom(seen.size_bytes, record.sequence); !status.ok()) return status;
-  Header& header = rewritten_.emplace_back();
-  EncodeHeader(record.sequence, static_cast<uint32_t>(record.value.size()), record.key.size(),
-               static_cast<uint16_t>(record.flags & ~kGroupGoesOn), record.body_crc, header.data());
-  AddPiece({header.data(), header.size()});
-  AddPiece(record.body);
+  gather_.AddSingle(record);
   return Status::Ok();
 }
 
 Status Compactor::MakeRoom(uint64_t size_bytes, uint64_t first_sequence) {
-  if (pending_bytes_ >= kFlushBytes || pieces_.size() + 2 > kFlushPieces) {
+  if (gather_.full()) {
     if (Status status = Flush(); !status.ok()) return status;
   }
   if (!outputs_.empty() && end_offset() + size_bytes <= outputs_.back()->capacity()) {
@@ -179,24 +173,9 @@ Status Compactor::MakeRoom(uint64_t size_bytes, uint64_t first_sequence) {
   return Status::Ok();
 }
 
-void Compactor::AddPiece(std::string_view bytes) {
-  pending_bytes_ += bytes.size();
-  if (!pieces_.empty()) {
-    iovec& last = pieces_.back();
-    if (static_cast<const char*>(last.iov_base) + last.iov_len == bytes.data()) {
-      last.iov_len += bytes.size();
-      return;
-    }
-  }
-  pieces_.push_back({const_cast<char*>(bytes.data()), bytes.size()});
-}
-
 Status Compactor::Flush() {
-  if (pieces_.empty()) return Status::Ok();
-  Status status = outputs_.back()->Append(pieces_, pending_bytes_);
-  pieces_.clear();
-  rewritten_.clear();
-  pending_bytes_ = 0;
+  if (outputs_.empty()) return Status::Ok();
+  Status status = gather_.Flush(outputs_.back().get());
   // So that the disk works meanwhile, and the sync has less to wait for.
   const Segment& output = *outputs_.back();
   if (status.ok() && output.size() - writeback_offset_ >= kWritebackBytes) {

@@ -18,13 +18,10 @@
 #ifndef KEYSTONE_STORE_COMPACTOR_H_
 #define KEYSTONE_STORE_COMPACTOR_H_
 
-#include <sys/uio.h>
-
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -33,6 +30,7 @@
 #include "base/status.h"
 #include "store/directory.h"
 #include "store/gate.h"
+#include "store/gather.h"
 #include "store/index.h"
 #include "store/scanner.h"
 #include "store/segment_set.h"
@@ -90,8 +88,6 @@ class Compactor {
   const SegmentSet::List& outputs() const { return outputs_; }
 
  private:
-  using Header = std::array<char, kRecordHeaderSize>;
-
   // A record of the window at hand.
   struct Seen {
     uint64_t offset = 0;
@@ -121,9 +117,8 @@ class Compactor {
   Status CopySingle(const Segment& source, const Seen& seen);
   Status MakeRoom(uint64_t size_bytes, uint64_t first_sequence);
   Status FinishOne(size_t output);
-  void AddPiece(std::string_view bytes);
   Status Flush();
-  uint64_t end_offset() const { return outputs_.back()->size() + pending_bytes_; }
+  uint64_t end_offset() const { return outputs_.back()->size() + gather_.bytes(); }
 
   Status RelocatePart(const SegmentPart& source);
   void RelocateWindow(const Segment& source);
@@ -137,11 +132,9 @@ class Compactor {
 
   std::vector<SegmentPart> sources_;
   SegmentSet::List outputs_;
-  size_t finished_ = 0;           // of the outputs, the first ones
-  std::vector<bool> copied_;      // of each record of the sources
-  std::vector<iovec> pieces_;     // not yet written to the last output
-  std::deque<Header> rewritten_;  // headers that pieces_ point at
-  uint64_t pending_bytes_ = 0;
+  size_t finished_ = 0;            // of the outputs, the first ones
+  std::vector<bool> copied_;       // of each record of the sources
+  Gather gather_;                  // not yet written to the last output
   uint64_t writeback_offset_ = 0;  // of the last output: the kernel writes what is before
 
   std::vector<Seen> window_;  // whole groups

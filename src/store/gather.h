@@ -1,0 +1,47 @@
+// Records that are copied to a segment: held by reference until one write appends them all.
+//
+// One thread. What was added must stay where it is until Flush.
+#ifndef KEYSTONE_STORE_GATHER_H_
+#define KEYSTONE_STORE_GATHER_H_
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "store/record.h"
+#include "store/segment.h"
+
+namespace keystone {
+
+class Gather {
+ public:
+  // Records as they are, in one piece.
+  void Add(std::string_view bytes);
+
+  // One record, without the group that it was part of.
+  void AddSingle(const RecordView& record);
+
+  // Flush comes before more is added.
+  bool full() const;
+
+  uint64_t bytes() const { return bytes_; }
+
+  // Appends all to `segment`. After an error they are gone, too.
+  Status Flush(Segment* segment);
+
+ private:
+  using Header = std::array<char, kRecordHeaderSize>;
+
+  std::vector<iovec> pieces_;
+  std::deque<Header> headers_;  // that pieces_ point at
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace keystone
+
+#endif  // KEYSTONE_STORE_GATHER_H_
