@@ -206,12 +206,99 @@ TEST(Session, OthersHaveTheirTurnBehindALengthyCommand) {
 }
 
 TEST(Session, TheKeyOfACompleteGetIsKnownAhead) {
-  CHECK_TRUE(Session::KeyOfGet("GET key\nGET other\n") == "key");
-  CHECK_TRUE(Session::KeyOfGet("get key\n") == "key");
+  size_t size = 0;
+  CHECK_TRUE(Session::KeyOfGet("GET key\nGET other\n", &size) == "key");
+  UNSIGNED_LONGS_EQUAL(8, size);
+  CHECK_TRUE(Session::KeyOfGet("get key\n", &size) == "key");
+  CHECK_TRUE(Session::KeyOfGet("*2\r\n$3\r\nGET\r\n$3\r\nkey\r\nGET other\n", &size) == "key");
+  UNSIGNED_LONGS_EQUAL(22, size);
   for (const std::string_view input :
        {"", "GET", "GET key", "GET \n", "SET key 1\n", "\nGET key\n"}) {
-    CHECK_TRUE(Session::KeyOfGet(input).empty());
+    CHECK_TRUE(Session::KeyOfGet(input, &size).empty());
   }
+}
+
+TEST(Session, ATransactionIsAnsweredAtItsCommit) {
+  CHECK_EQUAL("OK\nQUEUED\nQUEUED\nQUEUED\nQUEUED\nOK 4\nOK\nVALUE 1\nOK\nNOT_FOUND\n"s,
+              Ask("BEGIN\nSET a 1\nGET a\nDELETE a\nGET a\nCOMMIT\n"));
+}
+
+TEST(Session, ATransactionIsOneGroup) {
+  faults::Clear();
+  CHECK_EQUAL("OK\nQUEUED\nQUEUED\nOK 2\nOK\nOK\n"s, Ask("BEGIN\nSET a 1\nSET b 2\nCOMMIT\n"));
+  UNSIGNED_LONGS_EQUAL(1, faults::Count(faults::Call::kPwritev));
+}
+
+TEST(Session, NobodySeesATransactionBeforeItsCommit) {
+  CHECK_EQUAL("OK\nQUEUED\n"s, Ask("BEGIN\nSET a 1\n"));
+  Session other(store.get(), &limits, &host, &counters);
+  std::string replies;
+  Consume(store.get(), &other, "GET a\n", &replies);
+  CHECK_EQUAL("NOT_FOUND\n"s, replies);
+  CHECK_EQUAL("OK 1\nOK\n"s, Ask("COMMIT\n"));
+}
+
+TEST(Session, AnAbortedTransactionDoesNothing) {
+  CHECK_EQUAL("OK\nQUEUED\nOK\nNOT_FOUND\n"s, Ask("BEGIN\nSET a 1\nABORT\nGET a\n"));
+}
+
+TEST(Session, ATransactionWithARefusedRequestDoesNothing) {
+  for (const std::string bad : {"FOO", "SET k", "STATS", "SCAN 0", "KEYS *", "SYNC"}) {
+    const std::string replies = Ask("BEGIN\nSET a 1\n" + bad + "\nSET b 1\nCOMMIT\nCOUNT\n");
+    CHECK_TRUE(replies.starts_with("OK\nQUEUED\nERROR "));
+    CHECK_TRUE(
+        replies.ends_with("\nQUEUED\nERROR a request of the transaction was refused: nothing "
+                          "was done\nOK 0\n"));
+  }
+}
+
+TEST(Session, AnEmptyTransactionIsOne) { CHECK_EQUAL("OK\nOK 0\n"s, Ask("BEGIN\nCOMMIT\n")); }
+
+TEST(Session, ATransactionAnswersWhatNeedsNoKey) {
+  CHECK_EQUAL("OK\nQUEUED\nQUEUED\nQUEUED\nOK 3\nOK PONG\nOK\nOK 1\n"s,
+              Ask("BEGIN\nPING\nSET a 1\nCOUNT\nCOMMIT\n"));
+}
+
+TEST(Session, TransactionsAreNotNestedAndEndOnce) {
+  CHECK_EQUAL(
+      "ERROR not in a transaction: send BEGIN first\nERROR not in a transaction: send BEGIN first\n"
+      "OK\nERROR already in a transaction: send COMMIT or ABORT\nQUEUED\nOK 1\nOK PONG\n"s,
+      Ask("COMMIT\nABORT\nBEGIN\nBEGIN\nPING\nCOMMIT\n"));
+}
+
+TEST(Session, ATransactionIsBounded) {
+  limits.max_value_size = 1000;
+  NewSession();
+  std::string input = "BEGIN\n";
+  for (int i = 0; i < 50; i++) input += "SET k " + std::string(900, 'v') + "\n";
+  const std::string replies = Ask(input + "COMMIT\nCOUNT\n");
+  CHECK_TRUE(replies.find("ERROR transaction too big: the limit is ") != replies.npos);
+  CHECK_TRUE(replies.ends_with("nothing was done\nOK 0\n"));
+}
+
+TEST(Session, AFailedCommitIsOneError) {
+  CHECK_EQUAL("OK\nQUEUED\nQUEUED\n"s, Ask("BEGIN\nSET a 1\nSET b 2\n"));
+  std::string replies;
+  session->Consume("COMMIT\n", &writes, &replies);
+  writes.batch().set_status({Code::kIo, "append: broken"});
+  session->Committed(&writes, &replies);
+  CHECK_EQUAL("ERROR append: broken\n"s, replies);
+}
+
+TEST(Session, AWatchedKeyThatChangedStopsTheTransaction) {
+  const auto watch = [&] { return Ask("*2\r\n$5\r\nWATCH\r\n$1\r\nk\r\nBEGIN\nSET r 1\n"); };
+  constexpr const char* kBegun = "+OK\r\nOK\nQUEUED\n";
+  Session other(store.get(), &limits, &host, &counters);
+  for (const std::string change : {"SET k 1\n", "SET k 2\n", "DELETE k\n"}) {
+    CHECK_EQUAL(kBegun, watch());
+    std::string replies;
+    Consume(store.get(), &other, change, &replies);
+    CHECK_EQUAL("OK\n"s, replies);
+    CHECK_EQUAL("ERROR a watched key has changed: nothing was done\nNOT_FOUND\n"s,
+                Ask("COMMIT\nGET r\n"));
+  }
+  CHECK_EQUAL(kBegun, watch());
+  CHECK_EQUAL("OK 1\nOK\n"s, Ask("COMMIT\n"));
 }
 
 TEST(Session, ASyncMayTakeLong) {
