@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <ctime>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -22,6 +24,7 @@ int __real_rename(const char* from, const char* to);
 int __real_ftruncate(int fd, off_t size);
 int __real_posix_fallocate(int fd, off_t offset, off_t size);
 int __real_statvfs(const char* path, struct statvfs* info);
+int __real_clock_gettime(clockid_t clock, struct timespec* now);
 }
 
 namespace faults {
@@ -42,6 +45,7 @@ std::mutex mutex;
 Plans plans;                         // guarded by mutex
 Plans hints_plans;                   // guarded by mutex
 std::optional<uint64_t> free_bytes;  // guarded by mutex
+std::atomic<int64_t> clock_shift_ms{0};
 
 Plan& PlanOf(Call call, bool hints = false) {
   return (hints ? hints_plans : plans)[static_cast<size_t>(call)];
@@ -103,6 +107,8 @@ void SetFreeBytes(uint64_t bytes) {
   free_bytes = bytes;
 }
 
+void ShiftClock(int64_t ms) { clock_shift_ms = ms; }
+
 size_t Count(Call call) {
   const std::lock_guard lock(mutex);
   return PlanOf(call).calls;
@@ -113,6 +119,7 @@ void Clear() {
   plans = {};
   hints_plans = {};
   free_bytes.reset();
+  clock_shift_ms = 0;
 }
 
 }  // namespace faults
@@ -161,6 +168,16 @@ int __wrap_statvfs(const char* path, struct statvfs* info) {
   if (result == 0 && faults::free_bytes) {
     info->f_bfree = info->f_bavail = *faults::free_bytes / info->f_frsize;
   }
+  return result;
+}
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec* now) {
+  const int result = __real_clock_gettime(clock, now);
+  if (clock != CLOCK_REALTIME) return result;
+  const int64_t ms = faults::clock_shift_ms + now->tv_nsec / 1'000'000;
+  const int64_t of_second = (ms % 1000 + 1000) % 1000;
+  now->tv_sec += (ms - of_second) / 1000;
+  now->tv_nsec = of_second * 1'000'000 + now->tv_nsec % 1'000'000;
   return result;
 }
 

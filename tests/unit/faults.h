@@ -28,6 +28,10 @@ void TearNextWrite(int error);
 // What statvfs says is free, until Clear().
 void SetFreeBytes(uint64_t bytes);
 
+// The system's time of day is so much later, or earlier, until Clear(). See base/clock.h for what
+// follows that.
+void ShiftClock(int64_t ms);
+
 // Calls since the last Clear, failed ones included.
 size_t Count(Call call);
 

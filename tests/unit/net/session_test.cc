@@ -26,11 +26,11 @@ class RecordingHost : public SessionHost {
 
 // What a connection does: Consume, and what that leaves to do.
 size_t Consume(Store* store, Session* session, std::string_view input, std::string* replies) {
-  Batch batch;
-  const size_t used = session->Consume(input, &batch, replies);
-  if (!batch.empty()) {
-    (void)store->Apply(&batch);
-    session->Committed(&batch, replies);
+  Writes writes;
+  const size_t used = session->Consume(input, &writes, replies);
+  if (!writes.empty()) {
+    (void)store->Apply(&writes.batch());
+    session->Committed(&writes, replies);
   }
   if (session->is_slow()) session->ExecuteSlow(replies);
   return used;
@@ -46,7 +46,7 @@ TEST_GROUP(Session) {
   RecordingHost host;
   Counters counters;
   std::unique_ptr<Session> session;
-  Batch batch;
+  Writes writes;
 
   void setup() override {
     auto opened = Store::Open({.directory = scratch.path(), .fsync = FsyncPolicy::kNo}, log);
@@ -58,7 +58,7 @@ TEST_GROUP(Session) {
   void teardown() override { faults::Clear(); }
 
   void NewSession() {
-    batch.Clear();
+    writes.Clear();
     session = std::make_unique<Session>(store.get(), &limits, &host, &counters);
   }
 
@@ -111,7 +111,7 @@ TEST(Session, AnswersEveryCommand) {
   };
   for (const auto& [request, reply] : transcript) CHECK_EQUAL(reply, Ask(request + "\n"));
   CHECK_FALSE(session->closing());
-  CHECK_TRUE(Ask("HELP\n").starts_with("OK 13\nGET key  "));
+  CHECK_TRUE(Ask("HELP\n").starts_with("OK 21\nGET key  "));
 }
 
 TEST(Session, AnswersAPipelineInOrder) {
@@ -134,16 +134,16 @@ TEST(Session, WritesThatFollowEachOtherAreOneGroup) {
 
 TEST(Session, WritesAreLeftToWhoeverCommits) {
   std::string replies;
-  UNSIGNED_LONGS_EQUAL(23, session->Consume("PING\nSET a 1\nDELETE x\n\nSET b", &batch, &replies));
+  UNSIGNED_LONGS_EQUAL(23, session->Consume("PING\nSET a 1\nDELETE x\n\nSET b", &writes, &replies));
   CHECK_EQUAL("OK PONG\n"s, replies);
-  UNSIGNED_LONGS_EQUAL(2, batch.operations().size());
-  CHECK_TRUE(batch.operations()[0].key == "a");
+  UNSIGNED_LONGS_EQUAL(2, writes.batch().operations().size());
+  CHECK_TRUE(writes.batch().operations()[0].key == "a");
   CHECK_FALSE(session->has_more());
   CHECK_TRUE(store->Exists("a").code() == Code::kNotFound);
-  CHECK_TRUE(store->Apply(&batch).ok());
-  session->Committed(&batch, &replies);
+  CHECK_TRUE(store->Apply(&writes.batch()).ok());
+  session->Committed(&writes, &replies);
   CHECK_EQUAL("OK PONG\nOK\nNOT_FOUND\n"s, replies);
-  CHECK_TRUE(batch.empty());
+  CHECK_TRUE(writes.empty());
 }
 
 TEST(Session, WhatIsAnsweredAtOnceWaitsForTheWritesBeforeIt) {
@@ -155,13 +155,13 @@ TEST(Session, WhatIsAnsweredAtOnceWaitsForTheWritesBeforeIt) {
     NewSession();
     const std::string input = "SET a 1\n" + line;
     std::string replies;
-    UNSIGNED_LONGS_EQUAL(8, session->Consume(input, &batch, &replies));
+    UNSIGNED_LONGS_EQUAL(8, session->Consume(input, &writes, &replies));
     CHECK_EQUAL(""s, replies);
     CHECK_TRUE(session->has_more());
     CHECK_FALSE(session->closing());
     CHECK_FALSE(session->is_slow());
-    CHECK_TRUE(store->Apply(&batch).ok());
-    session->Committed(&batch, &replies);
+    CHECK_TRUE(store->Apply(&writes.batch()).ok());
+    session->Committed(&writes, &replies);
     CHECK_EQUAL("OK\n"s, replies);
     Consume(store.get(), session.get(), input.substr(8), &replies);
     CHECK_TRUE(replies.size() > 3);
@@ -170,16 +170,16 @@ TEST(Session, WhatIsAnsweredAtOnceWaitsForTheWritesBeforeIt) {
 
 TEST(Session, AFailureIsTheReplyToEachWriteOfItsBatch) {
   std::string replies;
-  session->Consume("SET a 1\nDELETE a\n", &batch, &replies);
-  batch.set_status({Code::kIo, "append: broken"});
-  session->Committed(&batch, &replies);
+  session->Consume("SET a 1\nDELETE a\n", &writes, &replies);
+  writes.batch().set_status({Code::kIo, "append: broken"});
+  session->Committed(&writes, &replies);
   CHECK_EQUAL("ERROR append: broken\nERROR append: broken\n"s, replies);
 }
 
 TEST(Session, ASlowCommandIsLeftToWhoeverHasTheTime) {
   const std::string input = "PING\nCOMPACT\nPING\n";
   std::string replies;
-  UNSIGNED_LONGS_EQUAL(13, session->Consume(input, &batch, &replies));
+  UNSIGNED_LONGS_EQUAL(13, session->Consume(input, &writes, &replies));
   CHECK_EQUAL("OK PONG\n"s, replies);
   CHECK_TRUE(session->is_slow());
   CHECK_TRUE(session->has_more());
@@ -187,7 +187,7 @@ TEST(Session, ASlowCommandIsLeftToWhoeverHasTheTime) {
   session->ExecuteSlow(&replies);
   CHECK_FALSE(session->is_slow());
   UNSIGNED_LONGS_EQUAL(1, store->Stats().compactions);
-  UNSIGNED_LONGS_EQUAL(5, session->Consume(input.substr(13), &batch, &replies));
+  UNSIGNED_LONGS_EQUAL(5, session->Consume(input.substr(13), &writes, &replies));
   CHECK_EQUAL("OK PONG\nOK\nOK PONG\n"s, replies);
   CHECK_FALSE(session->has_more());
 }
@@ -195,11 +195,11 @@ TEST(Session, ASlowCommandIsLeftToWhoeverHasTheTime) {
 TEST(Session, OthersHaveTheirTurnBehindALengthyCommand) {
   for (const std::string& line : {"SCAN 0\n"s, "STATS\n"s}) {
     std::string replies;
-    UNSIGNED_LONGS_EQUAL(line.size(), session->Consume(line + "PING\n", &batch, &replies));
+    UNSIGNED_LONGS_EQUAL(line.size(), session->Consume(line + "PING\n", &writes, &replies));
     CHECK_TRUE(session->has_more());
     CHECK_FALSE(session->is_slow());
     replies.clear();
-    UNSIGNED_LONGS_EQUAL(5, session->Consume("PING\n", &batch, &replies));
+    UNSIGNED_LONGS_EQUAL(5, session->Consume("PING\n", &writes, &replies));
     CHECK_FALSE(session->has_more());
     CHECK_EQUAL("OK PONG\n"s, replies);
   }
@@ -216,7 +216,7 @@ TEST(Session, TheKeyOfACompleteGetIsKnownAhead) {
 
 TEST(Session, ASyncMayTakeLong) {
   std::string replies;
-  UNSIGNED_LONGS_EQUAL(5, session->Consume("SYNC\nPING\n", &batch, &replies));
+  UNSIGNED_LONGS_EQUAL(5, session->Consume("SYNC\nPING\n", &writes, &replies));
   CHECK_TRUE(session->is_slow());
   CHECK_EQUAL(""s, replies);
   session->ExecuteSlow(&replies);
