@@ -8,6 +8,7 @@
 #include "base/base64.h"
 #include "base/clock.h"
 #include "base/escape.h"
+#include "net/pattern.h"
 #include "net/session.h"
 
 namespace keystone {
@@ -375,13 +376,6 @@ void AppendLineReply(const Reply& reply, std::string* out) {
       AppendLineCount(reply.items.size(), out);
       for (const Reply& item : reply.items) AppendLineReply(item, out);
   }
-}
-
-bool ParsePrefixPattern(std::string_view pattern, std::string_view* prefix, bool* exact) {
-  *exact = !pattern.ends_with('*');
-  if (!*exact) pattern.remove_suffix(1);
-  *prefix = pattern;
-  return pattern.find_first_of("*?[\\") == pattern.npos;
 }
 
 }  // namespace keystone

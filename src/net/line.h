@@ -60,10 +60,6 @@ void AppendLineReply(const Reply& reply, std::string* out);
 // What an array's reply begins with; its items' replies follow.
 void AppendLineCount(size_t count, std::string* out);
 
-// A pattern of KEYS or SCAN: `prefix` and everything where it ends in "*", else exactly one key.
-// False where it holds what other patterns are made of: ? [ \ or a * before the end.
-bool ParsePrefixPattern(std::string_view pattern, std::string_view* prefix, bool* exact);
-
 }  // namespace keystone
 
 #endif  // KEYSTONE_NET_LINE_H_

@@ -14,6 +14,19 @@ constexpr size_t kMaxLineSize = size_t{64} << 10;  // as Redis: of a number's li
 constexpr size_t kLeastWord = 5;                   // bytes that a word takes: "$0", CR LF twice
 constexpr size_t kKeptWords = 64;                  // what an idle client may hold on to
 
+// What nearly all lines with a number look like: the type, 1 to 4 digits, their end. How many bytes
+// that takes; 0 where `text` begins with something else, or with a part of it.
+size_t ShortLineSize(std::string_view text, char type, size_t* number) {
+  constexpr size_t kMostDigits = 4;
+  if (text.size() < 1 + kMostDigits + kCrLf.size() || text[0] != type || text[1] == '0') return 0;
+  *number = 0;
+  size_t end = 1;
+  for (; end <= kMostDigits && text[end] >= '0' && text[end] <= '9'; ++end) {
+    *number = *number * 10 + static_cast<size_t>(text[end] - '0');
+  }
+  return end > 1 && text[end] == '\r' && text[end + 1] == '\n' ? end + kCrLf.size() : 0;
+}
+
 std::string OneLine(std::string_view text) {
   std::string line(text);
   std::replace_if(
@@ -71,7 +84,7 @@ RespParser::Progress RespParser::Advance(std::string_view input, bool keep_words
       return Progress::kError;
     }
     if (keep_words) words_.push_back(input.substr(position_, *word_size_));
-    position_ = searched_ = end + kCrLf.size();
+    position_ = end + kCrLf.size();
     word_size_.reset();
   }
   return Progress::kRequest;
@@ -98,6 +111,8 @@ void RespParser::DropWords() {
 }
 
 bool RespParser::ReadCount(std::string_view input) {
+  position_ = ShortLineSize(input, kRespRequest, &words_left_);
+  if (position_ > 0) return true;
   std::string_view line;
   if (!ReadLine(input, "too big mbulk count string", &line)) return false;
   int64_t count = 0;
@@ -110,21 +125,30 @@ bool RespParser::ReadCount(std::string_view input) {
 }
 
 bool RespParser::ReadWordSize(std::string_view input) {
+  size_t size = 0;
+  if (const size_t line = ShortLineSize(input.substr(position_), kRespBulk, &size); line > 0) {
+    position_ += line;
+  } else if (!ReadLongWordSize(input, &size)) {
+    return false;
+  }
+  if (size > max_word_size_) return Fail("invalid bulk length");
+  if (position_ + size + kCrLf.size() > max_request_size_) {
+    return Fail("request longer than " + std::to_string(max_request_size_) + " bytes");
+  }
+  word_size_ = size;
+  return true;
+}
+
+bool RespParser::ReadLongWordSize(std::string_view input, size_t* size) {
   std::string_view line;
   if (!ReadLine(input, "too big bulk count string", &line)) return false;
   if (!line.starts_with(kRespBulk)) {
     const char got = line.empty() ? '\r' : line.front();
     return Fail(std::string("expected '$', got '") + got + "'");
   }
-  int64_t size = 0;
-  if (!ParseRespInteger(line.substr(1), &size) || size < 0 ||
-      static_cast<uint64_t>(size) > max_word_size_) {
-    return Fail("invalid bulk length");
-  }
-  word_size_ = static_cast<size_t>(size);
-  if (position_ + *word_size_ + kCrLf.size() > max_request_size_) {
-    return Fail("request longer than " + std::to_string(max_request_size_) + " bytes");
-  }
+  int64_t number = 0;
+  if (!ParseRespInteger(line.substr(1), &number) || number < 0) return Fail("invalid bulk length");
+  *size = static_cast<size_t>(number);
   return true;
 }
 
@@ -132,7 +156,7 @@ bool RespParser::ReadWordSize(std::string_view input) {
 // still to come, or the line is too long to hold a number.
 bool RespParser::ReadLine(std::string_view input, const char* too_long, std::string_view* line) {
   const std::string_view most = input.substr(0, position_ + kMaxLineSize);
-  const size_t end = most.find('\r', searched_);
+  const size_t end = most.find('\r', std::max(searched_, position_));
   if (end == most.npos) {
     searched_ = most.size();
     return most.size() - position_ < kMaxLineSize ? false : Fail(too_long);
@@ -142,7 +166,7 @@ bool RespParser::ReadLine(std::string_view input, const char* too_long, std::str
   *line = input.substr(position_, end - position_);
   // A CR by itself: what stands before it is not all of the line, so it is no number.
   if (input[end + 1] != '\n') *line = input.substr(position_, end + 1 - position_);
-  position_ = searched_ = end + kCrLf.size();
+  position_ = end + kCrLf.size();
   return true;
 }
 

@@ -58,6 +58,7 @@ class RespParser {
   void StartOver();
   bool ReadCount(std::string_view input);
   bool ReadWordSize(std::string_view input);
+  bool ReadLongWordSize(std::string_view input, size_t* size);
   bool ReadLine(std::string_view input, const char* too_long, std::string_view* line);
   bool Fail(std::string_view why);
   void DropWords();
@@ -65,7 +66,7 @@ class RespParser {
   const size_t max_word_size_;
   const size_t max_request_size_;
   size_t position_ = 0;  // of the first byte that is not understood yet
-  size_t searched_ = 0;  // no line ends between position_ and here
+  size_t searched_ = 0;  // no line ends between position_ and here, where that is behind it
   size_t words_left_ = 0;
   std::optional<size_t> word_size_;  // of the word at position_, once known
   bool finished_ = false;            // the request was handed out

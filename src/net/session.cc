@@ -125,7 +125,9 @@ void Session::ParseLineText(std::string_view text, Parsed* parsed) {
   if (line.text.empty()) {
     parsed->state = Parsed::State::kNothing;
   } else if (IsHttp(line)) {
+    parsed->bytes = line.text;
     parsed->state = Parsed::State::kHttp;
+    parsed->status = Invalid("this is not an HTTP server");
   } else {
     parsed->status = ParseRequest(line, *limits_, &decoded_, &parsed->request);
     parsed->state = parsed->status.ok() ? Parsed::State::kRequest : Parsed::State::kRefused;
