@@ -171,7 +171,7 @@ bool RespParser::ReadLine(std::string_view input, const char* too_long, std::str
 }
 
 bool RespParser::Fail(std::string_view why) {
-  error_ = OneLine("ERR Protocol error: " + std::string(why));
+  error_ = OneLine("Protocol error: " + std::string(why));
   return false;
 }
 

@@ -30,7 +30,7 @@ std::string Encoded(const RespParser& parser) {
 
 // A reply's lines can be told apart.
 void CheckError(const std::string& error) {
-  Require(error.starts_with("ERR Protocol error: "), "an error says so");
+  Require(error.starts_with("Protocol error: "), "an error says so");
   std::string reply;
   AppendRespError(error, &reply);
   Require(reply.find_first_of("\r\n") == reply.size() - 2, "an error is one line");
