@@ -133,6 +133,7 @@ struct Entry {
   uint64_t claims = 0;  // of a mark
   std::string key;
   std::string value;
+  keystone::Attributes attributes;
 };
 
 // All records of a segment's bytes, which must be undamaged.
@@ -143,7 +144,7 @@ inline std::vector<Entry> Entries(std::string_view bytes) {
       const keystone::RecordView& r = placed.record;
       entries.push_back({placed.offset, r.sequence, r.tombstone, r.is_sync_mark(),
                          r.group_goes_on(), r.is_sync_mark() ? keystone::SyncMarkOffset(r) : 0,
-                         std::string(r.key), std::string(r.value)});
+                         std::string(r.key), std::string(r.value), r.attributes()});
     }
     return true;
   });
