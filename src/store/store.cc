@@ -223,6 +223,20 @@ Status Store::Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanR
   return Status::Ok();
 }
 
+Status Store::Range(const KeyRange& range, std::vector<std::string>* keys) {
+  ScanResult part;
+  do {
+    Status status = Scan(part.next_cursor, 1000, range.prefix, &part);
+    if (!status.ok()) return status;
+    for (auto& key : part.keys) {
+      if (key >= range.start && (!range.end || key <= *range.end)) keys->push_back(std::move(key));
+    }
+  } while (part.next_cursor != 0);
+  std::sort(keys->begin(), keys->end());
+  if (range.limit != 0 && keys->size() > range.limit) keys->resize(range.limit);
+  return Status::Ok();
+}
+
 // ---- writes
 
 Status Store::Apply(Batch* batch) {

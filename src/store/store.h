@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -89,6 +90,13 @@ class FoundValue {
   uint64_t faults_before_ = 0;
 };
 
+struct KeyRange {
+  std::string_view start{};
+  std::optional<std::string_view> end{};
+  std::string_view prefix{};
+  size_t limit = 0;
+};
+
 struct ScanResult {
   uint64_t next_cursor = 0;  // 0: the scan is complete
   std::vector<std::string> keys;
@@ -130,6 +138,8 @@ class Store {
   // begin with `prefix` only. Every key that exists during the whole scan is returned at least
   // once; cursors stay good whatever is written meanwhile, and across restarts.
   Status Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanResult* result);
+
+  Status Range(const KeyRange& range, std::vector<std::string>* keys);
 
   // Returns when everything applied so far is on stable storage.
   Status Sync();
