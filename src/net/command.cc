@@ -46,6 +46,11 @@ constexpr Command RespExecute(std::string_view name, int arity, Parse parse,
   return {.name = name, .arity = arity, .parse = parse, .execute = execute, .quick = true};
 }
 
+constexpr Command RespSlow(std::string_view name, int arity, Parse parse,
+                           decltype(Command::execute) execute) {
+  return {.name = name, .arity = arity, .parse = parse, .execute = execute, .slow = true};
+}
+
 // The busiest come first: commands are looked for from the front.
 constexpr std::array kCommands = {
     Command{.name = "GET",
@@ -223,6 +228,9 @@ constexpr std::array kCommands = {
     RespLook("TYPE", 2, ParseRespKey, LookAtType),
     RespLook("TOUCH", -2, ParseRespKeys, LookAtPresence, Command::Each::kSum),
     RespExecute("DBSIZE", 1, nullptr, ExecuteCount),
+    RespExecute("RANDOMKEY", 1, nullptr, ExecuteRandomKey),
+    RespSlow("FLUSHALL", -1, ParseRespFlush, ExecuteFlush),
+    RespSlow("FLUSHDB", -1, ParseRespFlush, ExecuteFlush),
     RespExecute("ECHO", 2, ParseRespWords, ExecuteEcho),
     RespExecute("SELECT", 2, ParseRespSelect, ExecuteNothing),
     RespExecute("HELLO", -1, ParseRespWords, ExecuteHello),

@@ -15,6 +15,8 @@ void ExecuteConfig(const Request& request, const Environment& environment, Reply
 void ExecuteCommand(const Request& request, const Environment& environment, Reply* reply);
 void ExecuteTime(const Request& request, const Environment& environment, Reply* reply);
 void ExecuteLastSave(const Request& request, const Environment& environment, Reply* reply);
+void ExecuteRandomKey(const Request& request, const Environment& environment, Reply* reply);
+void ExecuteFlush(const Request& request, const Environment& environment, Reply* reply);
 void ExecuteBgRewriteAof(const Request& request, const Environment& environment, Reply* reply);
 
 }  // namespace keystone
