@@ -5,11 +5,13 @@
 #include <condition_variable>
 #include <mutex>
 #include <new>
+#include <random>
 #include <system_error>
 #include <thread>
 #include <utility>
 
 #include "base/bus_guard.h"
+#include "base/clock.h"
 #include "base/crc32.h"
 #include "base/escape.h"
 #include "base/memory.h"
@@ -18,6 +20,9 @@
 #include "store/directory.h"
 #include "store/hint_writer.h"
 #include "store/index.h"
+#include "store/key_walk.h"
+#include "store/range.h"
+#include "store/reaper.h"
 #include "store/recovery.h"
 #include "store/reserve.h"
 #include "store/segment_set.h"
@@ -29,6 +34,7 @@ namespace {
 
 constexpr std::chrono::seconds kKeeperInterval{1};
 constexpr uint64_t kSmallestSegment = 4096;
+constexpr size_t kKeysAPass = 256;  // of a walk over all keys, through the gate
 
 Status CheckOptions(const StoreOptions& options) {
   if (options.segment_size_bytes >= kSmallestSegment) return Status::Ok();
@@ -67,7 +73,9 @@ struct Store::Parts {
   void KeepOnce(SegmentWatch* watch);
   void StartHints();
   Status Locate(std::string_view key, RecordView* record);
-  Status Damage(const Segment* segment, Location where) const;
+  Status MissIfExpired(const RecordView& record);
+  KeyWalk Walk(uint64_t cursor) { return {index.get(), &segments, &reaper, &log, cursor}; }
+  void Reap();
   Status Explain(const RecordView& record, Status damage) const;
   void ReclaimIndex();
 
@@ -82,6 +90,7 @@ struct Store::Parts {
   std::unique_ptr<Compaction> compaction;
   std::unique_ptr<HintWriter> hints;
   Recovered recovered;
+  Reaper reaper;
 
   std::mutex keeper_mutex;
   std::condition_variable keeper_wake;
@@ -154,21 +163,19 @@ Status Store::Close() {
 
 Status Store::Parts::Locate(std::string_view key, RecordView* record) {
   Status status = index->Find(key, record);
+  if (status.ok() && record->expires_at_ms != 0) status = MissIfExpired(*record);
   if (!status.ok() && status.code() != Code::kNotFound) {
     log.Write(Priority::kCritical, "%s", status.message().c_str());
   }
   return status;
 }
 
-Status Store::Parts::Damage(const Segment* segment, Location where) const {
-  Status status = segment != nullptr ? segment->CheckReadable() : Status::Ok();
-  if (status.ok()) {
-    status = {Code::kCorrupt, SegmentName(where.segment) + ": offset " +
-                                  std::to_string(where.offset) +
-                                  ": damaged on disk: stop the daemon and run keystone-log check"};
-  }
-  log.Write(Priority::kCritical, "%s", status.message().c_str());
-  return status;
+// Damage must not look like an absent key.
+Status Store::Parts::MissIfExpired(const RecordView& record) {
+  if (!HasExpired(record.expires_at_ms, UnixTimeMs())) return Status::Ok();
+  if (!BodyIsIntact(record)) return Explain(record, Damaged(record, record.key));
+  reaper.Note(record.key);
+  return Status::NotFound();
 }
 
 // Damage that comes from what can't be read is no damage on disk.
@@ -216,25 +223,56 @@ void Store::Prefetch(std::span<const std::string_view> keys) {
   for (const std::string_view key : keys) parts_->index->PrefetchRecord(key);
 }
 
-uint64_t Store::Count() const { return parts_->index->size(); }
+// The sums are read one after the other while writes go on.
+uint64_t Store::Count() const {
+  const uint64_t expired = parts_->index->expiry().At(UnixTimeMs()).expired_records;
+  const uint64_t keys = parts_->index->size();
+  return keys - std::min(keys, expired);
+}
 
 Status Store::Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanResult* result) {
   const Gate::Pass pass(&parts_->gate);
-  std::vector<Index::Entry> entries;
-  result->next_cursor = parts_->index->Scan(cursor, count, &entries);
+  KeyWalk walk = parts_->Walk(cursor);
   result->keys.clear();
-  for (const Index::Entry& entry : entries) {
-    const Segment* segment = parts_->segments.Find(entry.where.segment);
-    RecordView record;
-    // A key that does not hash to where it was found has a damaged byte; its value's CRC need not
-    // be computed to know that.
-    if (segment == nullptr || segment->Read(entry.where.offset, &record) != RecordState::kValid ||
-        parts_->index->Position(record.key) != entry.position) {
-      return parts_->Damage(segment, entry.where);
-    }
-    if (record.key.starts_with(prefix)) result->keys.emplace_back(record.key);
-  }
+  Status status = walk.Step(count, [&](std::string_view key) {
+    if (key.starts_with(prefix)) result->keys.emplace_back(key);
+  });
+  result->next_cursor = walk.cursor();
+  return status;
+}
+
+Status Store::Range(const KeyRange& range, std::vector<std::string>* keys) try {
+  keystone::Range found(range);
+  KeyWalk walk = parts_->Walk(0);
+  do {
+    const Gate::Pass pass(&parts_->gate);
+    Status status = walk.Step(kKeysAPass, [&](std::string_view key) { found.Offer(key); });
+    if (!status.ok()) return status;
+  } while (walk.cursor() != 0);
+  *keys = found.Take();
   return Status::Ok();
+} catch (const std::bad_alloc&) {
+  return {Code::kSystem, "out of memory"};
+}
+
+// From a random place to the end, and then, where nothing is left there, from the beginning.
+Status Store::RandomKey(std::string* key) {
+  std::random_device random;
+  const uint64_t place = Index::PositionOf(random() % Index::kShards, random());
+  for (const uint64_t from : {place, uint64_t{0}}) {
+    KeyWalk walk = parts_->Walk(from);
+    size_t keys_a_pass = 1;
+    do {
+      const Gate::Pass pass(&parts_->gate);
+      bool found = false;
+      Status status = walk.Step(keys_a_pass, [&](std::string_view visited) {
+        if (!std::exchange(found, true)) *key = visited;
+      });
+      if (!status.ok() || found) return status;
+      keys_a_pass = kKeysAPass;
+    } while (walk.cursor() != 0);
+  }
+  return Status::NotFound();
 }
 
 // ---- writes
@@ -296,6 +334,15 @@ void Store::Parts::KeepOnce(SegmentWatch* watch) {
   reserve->Retake(compaction->running() ? compaction->NeededBytes() : 0);
 }
 
+// What room is left on a full disk is not for this.
+void Store::Parts::Reap() {
+  if (commit->read_only() || reserve->released()) return;
+  reaper.Reap([this](std::span<Batch* const> batches) {
+    const Gate::Pass pass(&gate);
+    commit->Submit(batches);
+  });
+}
+
 void Store::Parts::ReclaimIndex() {
   const Shard::Tables replaced = index->TakeReplaced();
   if (!replaced.empty()) gate.Drain();
@@ -312,12 +359,16 @@ Status Store::Compact(CompactionMode mode) { return parts_->compaction->Run(mode
 StoreStats Store::Stats() const {
   const Commit::Stats commit = parts_->commit->GetStats();
   const Compaction::Stats compaction = parts_->compaction->GetStats();
+  const ExpiryLedger::Sums expiry = parts_->index->expiry().At(UnixTimeMs());
   StoreStats stats;
-  stats.keys = parts_->index->size();
+  stats.keys = Count();
+  stats.keys_expiring = expiry.expiring_records;
+  stats.expired = expiry.ever_expired;
   stats.segments = parts_->segments.Count();
   stats.log_bytes = parts_->segments.Bytes();
   stats.live_bytes = parts_->index->live_bytes();
   // The sums are read one after the other while writes go on.
+  stats.live_bytes -= std::min(stats.live_bytes, expiry.expired_bytes);
   const uint64_t used_bytes = stats.live_bytes + stats.segments * kSegmentHeaderSize;
   stats.stale_bytes = stats.log_bytes - std::min(stats.log_bytes, used_bytes);
   stats.index_bytes = parts_->index->memory_bytes();
