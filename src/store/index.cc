@@ -184,6 +184,14 @@ bool Index::Relocate(uint64_t position, Location old, Location now) {
   return shards_[ShardAt(position)].Replace(TagAt(position), old, now);
 }
 
+Index::Live Index::LiveAt(uint64_t now_ms) {
+  const ExpiryLedger::Sums sums = expiry_.At(now_ms);
+  const uint64_t keys = size();
+  const uint64_t bytes = live_bytes();
+  return {.keys = keys - std::min(keys, sums.expired_records),
+          .bytes = bytes - std::min(bytes, sums.expired_bytes)};
+}
+
 void Index::LoadShard(size_t shard, std::span<const Loaded> entries, uint64_t live_bytes,
                       std::span<Expiring> expiring) {
   shards_[shard].Load(entries);

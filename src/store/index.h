@@ -8,7 +8,7 @@
 // a lock. Put and Erase from one thread at a time that has passed it (the commit leader, or
 // recovery); Relocate and Drop from any beside it (a compaction). Counts may be read by any thread.
 //
-// Records that have expired are found and counted like others. Who leaves them out asks expiry().
+// Records that have expired are found and counted like others, but by LiveAt.
 #ifndef KEYSTONE_STORE_INDEX_H_
 #define KEYSTONE_STORE_INDEX_H_
 
@@ -96,6 +96,12 @@ class Index {
     return memory_bytes_.load(std::memory_order_relaxed) + expiry_.memory_bytes();
   }
 
+  // What has not expired. Two sums, read one after the other while writes go on.
+  struct Live {
+    uint64_t keys = 0;
+    uint64_t bytes = 0;
+  };
+  Live LiveAt(uint64_t now_ms);
   ExpiryLedger& expiry() { return expiry_; }
 
   // Tables that growth has put out of use, counted in memory_bytes until then. Any thread. They may

@@ -223,12 +223,7 @@ void Store::Prefetch(std::span<const std::string_view> keys) {
   for (const std::string_view key : keys) parts_->index->PrefetchRecord(key);
 }
 
-// The sums are read one after the other while writes go on.
-uint64_t Store::Count() const {
-  const uint64_t expired = parts_->index->expiry().At(UnixTimeMs()).expired_records;
-  const uint64_t keys = parts_->index->size();
-  return keys - std::min(keys, expired);
-}
+uint64_t Store::Count() const { return parts_->index->LiveAt(UnixTimeMs()).keys; }
 
 Status Store::Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanResult* result) {
   const Gate::Pass pass(&parts_->gate);
@@ -359,16 +354,17 @@ Status Store::Compact(CompactionMode mode) { return parts_->compaction->Run(mode
 StoreStats Store::Stats() const {
   const Commit::Stats commit = parts_->commit->GetStats();
   const Compaction::Stats compaction = parts_->compaction->GetStats();
-  const ExpiryLedger::Sums expiry = parts_->index->expiry().At(UnixTimeMs());
+  const uint64_t now_ms = UnixTimeMs();
+  const ExpiryLedger::Sums expiry = parts_->index->expiry().At(now_ms);
+  const Index::Live live = parts_->index->LiveAt(now_ms);
   StoreStats stats;
-  stats.keys = Count();
+  stats.keys = live.keys;
   stats.keys_expiring = expiry.expiring_records;
   stats.expired = expiry.ever_expired;
   stats.segments = parts_->segments.Count();
   stats.log_bytes = parts_->segments.Bytes();
-  stats.live_bytes = parts_->index->live_bytes();
+  stats.live_bytes = live.bytes;
   // The sums are read one after the other while writes go on.
-  stats.live_bytes -= std::min(stats.live_bytes, expiry.expired_bytes);
   const uint64_t used_bytes = stats.live_bytes + stats.segments * kSegmentHeaderSize;
   stats.stale_bytes = stats.log_bytes - std::min(stats.log_bytes, used_bytes);
   stats.index_bytes = parts_->index->memory_bytes();
