@@ -66,7 +66,7 @@ Status Compactor::CopyPart(const SegmentPart& part) {
 }
 
 bool Compactor::IsExpired(const RecordView& record) const {
-  return HasExpired(record.expires_at_ms, now_ms_);
+  return record.attributes().ExpiredBy(now_ms_);
 }
 
 void Compactor::See(const PlacedRecord& placed) {

@@ -53,7 +53,7 @@ void ExpiryLedger::Remove(const Expiring& record, uint64_t now_ms) {
   sum.bytes -= std::min(sum.bytes, record.size_bytes);
   if (found == seconds_.end()) return;
   expiring_--;
-  if (HasExpired(record.expires_at_ms, now_ms)) ever_expired_++;
+  if (record.expires_at_ms <= now_ms) ever_expired_++;
   if (sum.records == 0) seconds_.erase(found);
 }
 

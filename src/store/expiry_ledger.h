@@ -15,11 +15,6 @@
 
 namespace keystone {
 
-// Times are Unix times; 0: never.
-inline bool HasExpired(uint64_t expires_at_ms, uint64_t now_ms) {
-  return expires_at_ms != 0 && expires_at_ms <= now_ms;
-}
-
 // A record that expires.
 struct Expiring {
   uint64_t expires_at_ms = 0;

@@ -27,7 +27,7 @@ Status KeyWalk::Visit(const Index::Entry& entry, const Visitor& visit) {
       index_->Position(record.key) != entry.position) {
     return Damage(segment, entry.where);
   }
-  if (record.expires_at_ms != 0 && HasExpired(record.expires_at_ms, UnixTimeMs())) {
+  if (record.expires_at_ms != 0 && record.attributes().ExpiredBy(UnixTimeMs())) {
     if (!BodyIsIntact(record)) return Damage(segment, entry.where);
     reaper_->Note(record.key);
     return Status::Ok();

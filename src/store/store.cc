@@ -13,7 +13,6 @@
 #include "base/bus_guard.h"
 #include "base/clock.h"
 #include "base/crc32.h"
-#include "base/escape.h"
 #include "base/memory.h"
 #include "store/commit.h"
 #include "store/compaction.h"
@@ -27,6 +26,7 @@
 #include "store/reserve.h"
 #include "store/segment_set.h"
 #include "store/segment_watch.h"
+#include "store/verify.h"
 
 namespace keystone {
 
@@ -54,12 +54,6 @@ Status CheckLimits(const Batch& batch) {
   return {Code::kInvalid, "a key or value is over the log's limits"};
 }
 
-Status Damaged(const RecordView& record, std::string_view key) {
-  return {Code::kCorrupt, "the value of '" + Escape(key) + "', sequence " +
-                              std::to_string(record.sequence) +
-                              ", is damaged on disk: stop the daemon and run keystone-log check"};
-}
-
 }  // namespace
 
 struct Store::Parts {
@@ -76,7 +70,6 @@ struct Store::Parts {
   Status MissIfExpired(const RecordView& record);
   KeyWalk Walk(uint64_t cursor) { return {index.get(), &segments, &reaper, &log, cursor}; }
   void Reap();
-  Status Explain(const RecordView& record, Status damage) const;
   void ReclaimIndex();
 
   const StoreOptions options;
@@ -129,7 +122,8 @@ Status Store::Parts::Recover(const RecoveryCallback& progress) {
   commit = std::make_unique<Commit>(
       Commit::Options{.sync_each_round = options.fsync == FsyncPolicy::kAlways,
                       .segment_size_bytes = options.segment_size_bytes,
-                      .on_seal = [this](auto segment) { hints->Add(std::move(segment)); }},
+                      .on_seal = [this](auto segment) { hints->Add(std::move(segment)); },
+                      .on_expired = [this](auto key) { reaper.Note(key); }},
       directory.get(), reserve.get(), &segments, index.get(), &log, recovered.next_sequence);
   compaction =
       std::make_unique<Compaction>(options.segment_size_bytes, directory.get(), reserve.get(),
@@ -148,6 +142,7 @@ void Store::Parts::StartHints() {
 Status Store::Close() {
   CancelCompaction();
   parts_->StopKeeper();
+  parts_->Reap();
   const Gate::Pass pass(&parts_->gate);
   // After a failed sync there is no point in another.
   const bool writable = !parts_->commit->read_only();
@@ -172,19 +167,10 @@ Status Store::Parts::Locate(std::string_view key, RecordView* record) {
 
 // Damage must not look like an absent key.
 Status Store::Parts::MissIfExpired(const RecordView& record) {
-  if (!HasExpired(record.expires_at_ms, UnixTimeMs())) return Status::Ok();
-  if (!BodyIsIntact(record)) return Explain(record, Damaged(record, record.key));
+  if (!record.attributes().ExpiredBy(UnixTimeMs())) return Status::Ok();
+  if (Status status = VerifyBody(segments, record); !status.ok()) return status;
   reaper.Note(record.key);
   return Status::NotFound();
-}
-
-// Damage that comes from what can't be read is no damage on disk.
-Status Store::Parts::Explain(const RecordView& record, Status damage) const {
-  for (const auto& segment : segments.All()) {
-    if (!segment->Holds(record.body.data())) continue;
-    if (Status status = segment->CheckReadable(); !status.ok()) return status;
-  }
-  return damage;
 }
 
 Status Store::Get(std::string_view key, FoundValue* found) {
@@ -192,12 +178,14 @@ Status Store::Get(std::string_view key, FoundValue* found) {
   found->faults_before_ = BusGuard::faults();
   RecordView record;
   Status status = parts_->Locate(key, &record);
-  if (status.ok() && !BodyIsIntact(record)) {
-    status = parts_->Explain(record, Damaged(record, key));
-    parts_->log.Write(Priority::kCritical, "%s", status.message().c_str());
+  if (status.ok()) {
+    status = VerifyBody(parts_->segments, record);
+    if (!status.ok()) parts_->log.Write(Priority::kCritical, "%s", status.message().c_str());
   }
   if (status.ok()) {
     found->value_ = record.value;
+    found->attributes_ = record.attributes();
+    found->sequence_ = record.sequence;
     found->body_ = record.body;
     found->body_crc_ = record.body_crc;
   } else {
@@ -322,6 +310,7 @@ void Store::Parts::RunKeeper() {
 }
 
 void Store::Parts::KeepOnce(SegmentWatch* watch) {
+  Reap();
   // A failure has turned the store read-only and is in the log.
   if (options.fsync == FsyncPolicy::kEverySecond) (void)commit->SyncDirty();
   commit->WatchActive(watch);
