@@ -157,8 +157,9 @@ Status ReadPattern(std::string_view pattern, const Limits& limits, Request* requ
     return Invalid("bad pattern '" + Escape(pattern) + "': only prefix* can be looked for");
   }
   if (exact) request->key = request->end = request->prefix;
-  // What no key is as long as would not be found; it is more likely to be a mistake.
-  return request->prefix.empty() ? Status::Ok() : CheckRespKey(request->prefix, limits);
+  if (!request->prefix.empty()) return CheckRespKey(request->prefix, limits);
+  if (exact) request->matches_nothing = true;
+  return Status::Ok();
 }
 
 bool ReadCursor(std::string_view text, uint64_t* cursor) {
@@ -307,7 +308,7 @@ Status ParseRespScan(Words words, const Limits& limits, Request* request) {
     } else if (EqualsIgnoringCase(words[i], "MATCH")) {
       status = ReadPattern(argument, limits, request);
     } else if (EqualsIgnoringCase(words[i], "TYPE")) {
-      request->limit = EqualsIgnoringCase(argument, "string") ? 0 : 1;
+      if (!EqualsIgnoringCase(argument, "string")) request->matches_nothing = true;
     } else {
       status = SyntaxError();
     }

@@ -34,9 +34,8 @@ Status ParseRespSelect(Words words, const Limits& limits, Request* request);
 Status ParseRespFlush(Words words, const Limits& limits, Request* request);
 Status ParseRespConfig(Words words, const Limits& limits, Request* request);  // limit: of a value
 Status ParseRespRename(Words words, const Limits& limits, Request* request);  // from key to end
-// A key in `key`, and then in `end`, too, is all that matches.
+// A key in `key`, and then in `end`, too, is all that matches; or nothing does.
 Status ParseRespKeysPattern(Words words, const Limits& limits, Request* request);
-// Likewise; a limit of 1: no key has the type that is asked for.
 Status ParseRespScan(Words words, const Limits& limits, Request* request);
 
 }  // namespace keystone

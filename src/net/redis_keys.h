@@ -31,7 +31,8 @@ void QueueRename(const Request& request, Writes* writes);
 void QueueRenameToAbsent(const Request& request, Writes* writes);
 void AnswerRenameToAbsent(std::span<const Operation> operations, Reply* reply);
 
-// A cursor's part of the keys, as far as they match.
+// KEYS and SCAN, of which a line knows less.
+void ExecuteRespKeys(const Request& request, const Environment& environment, Reply* reply);
 void ExecuteRespScan(const Request& request, const Environment& environment, Reply* reply);
 
 }  // namespace keystone

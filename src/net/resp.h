@@ -76,8 +76,8 @@ class RespParser {
   std::string error_;
 };
 
-// The key where `input` begins with a complete GET of one, and then how many bytes it takes; else
-// empty. Cheap, for looking ahead.
+// For looking ahead: the key where `input` begins with a complete GET of one, else empty. `size` is
+// how many bytes the request takes, whatever it is; 0 where it is unfinished, or not a small one.
 std::string_view KeyOfRespGet(std::string_view input, size_t* size);
 
 // An integer as Redis reads one: decimal, no plus, no leading zeros, nothing around it.

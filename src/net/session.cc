@@ -342,7 +342,15 @@ void Session::Committed(Writes* writes, std::string* replies) {
 void Session::Refuse(const Parsed& parsed, std::string* replies) {
   environment_.counters->protocol_errors.Add();
   if (in_transaction()) transaction_->Spoil();
-  AppendStatus({.protocol = parsed.protocol}, parsed.status, replies);
+  Reply reply;
+  reply.status = parsed.status;
+  const Command* const command = parsed.request.command;
+  if (parsed.protocol == Protocol::kResp && command != nullptr && command->role == Role::kCommit) {
+    transaction_.reset();
+    reply.error_word = "EXECABORT";
+    reply.status = Invalid("Transaction discarded because of: " + parsed.status.message());
+  }
+  AppendReply({.protocol = parsed.protocol}, reply, replies);
   if (parsed.state == Parsed::State::kHttp) environment_.host->OnHttpRequest(parsed.bytes);
   if (parsed.state != Parsed::State::kRefused) closing_ = true;
 }

@@ -50,9 +50,9 @@ void CheckRequest(const RespParser& parser, std::string_view input) {
 void CheckKeyAhead(const RespParser& parser, std::string_view input) {
   size_t size = 0;
   const std::string_view key = KeyOfRespGet(input, &size);
-  if (key.empty()) return;
+  if (size == 0) return Require(key.empty(), "a key is that of a request");
   Require(size == parser.size(), "what is seen ahead is the request");
-  Require(parser.words().size() == 2 && parser.words()[1] == key, "and its key");
+  Require(key.empty() || (parser.words().size() == 2 && parser.words()[1] == key), "and its key");
 }
 
 // One client's requests, its bytes in a copy of exactly their size for the address sanitizer.

@@ -213,12 +213,27 @@ TEST(Resp, TheKeyOfACompleteGetIsKnownAhead) {
     CHECK_EQUAL("none"s, GetKey(get.substr(0, size)));
 }
 
-TEST(Resp, NothingElseHasAKeyAhead) {
+TEST(Resp, OtherRequestsHaveASizeAhead) {
+  for (const std::string& input : {Encoded({"SET", "k"}), Encoded({"GET"}), Encoded({"PING", "a"}),
+                                   Encoded({"GET", "a", "b"}), Encoded({"GETX", "k"})}) {
+    size_t size = 0;
+    CHECK_TRUE(KeyOfRespGet(input + "*2\r\n", &size).empty());
+    UNSIGNED_LONGS_EQUAL(input.size(), size);
+    for (size_t part = 0; part < input.size(); ++part) {
+      CHECK_TRUE(KeyOfRespGet(input.substr(0, part), &size).empty());
+      UNSIGNED_LONGS_EQUAL(0, size);
+    }
+  }
+}
+
+TEST(Resp, BigOrBrokenRequestsAreNotLookedAtAhead) {
   for (const std::string& input :
-       {Encoded({"SET", "k"}), Encoded({"GET"}), Encoded({"GET", "a", "b"}), Encoded({"GETX", "k"}),
-        Encoded({"GET", ""}), "GET k\r\n"s, "*2\r\n$3\r\nGET\r\n:1\r\nk\r\n"s,
-        "*2\r\n$3\r\nGET\r\n$-1\r\nk\r\n"s, "*2\r\n$3\r\nGET\r\n$4294967296\r\nk\r\n"s}) {
-    CHECK_EQUAL("none"s, GetKey(input));
+       {Encoded({"GET", ""}), Encoded({"MSET", "a", "1", "b", "2", "c", "3", "d", "4"}),
+        Encoded({"GET", std::string(10'000, 'k')}), "GET k\r\n"s, "*0\r\n*0\r\n*0\r\n"s,
+        "*2\r\n$3\r\nGET\r\n:1\r\nk\r\n"s, "*2\r\n$3\r\nGET\r\n$-1\r\nk\r\n"s}) {
+    size_t size = 1;
+    CHECK_TRUE(KeyOfRespGet(input, &size).empty());
+    UNSIGNED_LONGS_EQUAL(0, size);
   }
 }
 
