@@ -93,6 +93,7 @@ class Connection final : private SessionHost {
   Connection(const ConnectionContext& context, const Registry::Membership& membership)
       : context_(context),
         fd_(membership.fd()),
+        id_(membership.id()),
         counters_(membership.counters()),
         session_(context.store, &context.limits, this, membership.counters()) {}
 
@@ -110,6 +111,8 @@ class Connection final : private SessionHost {
   void OnHttpRequest(std::string_view first_line) override {
     context_.on_http_request(PeerName(fd_), first_line);
   }
+  uint64_t ClientId() override { return id_; }
+  bool StartCompaction() override { return context_.start_compaction(); }
 
   void SetTimeouts();
   bool Receive();
@@ -127,6 +130,7 @@ class Connection final : private SessionHost {
 
   const ConnectionContext& context_;
   const int fd_;
+  const uint64_t id_;
   Counters* const counters_;
   std::optional<Clock::time_point> deadline_;  // of an unfinished request
   Writes writes_;                              // empty but between Consume and Commit

@@ -71,6 +71,8 @@ class EventClient final : private SessionHost {
   void OnHttpRequest(std::string_view first_line) override {
     context_.on_http_request(PeerName(fd()), first_line);
   }
+  uint64_t ClientId() override { return membership_.id(); }
+  bool StartCompaction() override { return context_.start_compaction(); }
 
   void Try(void (EventClient::*step)()) noexcept;
   void OnReadable();

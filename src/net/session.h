@@ -31,6 +31,9 @@ struct Limits {
   // The longest line, without its LF, that is read before it is refused; and the most that the
   // requests of a transaction may take.
   size_t max_line_size() const { return max_key_size + max_value_size * 4 / 3 + 64; }
+
+  // The longest request in RESP: a value, or many small ones.
+  size_t max_resp_size() const { return max_line_size() + (size_t{1} << 20); }
 };
 
 // What a session needs of the daemon around it. Thread-safe.
@@ -41,6 +44,10 @@ class SessionHost {
   virtual std::vector<std::string> StatsLines() = 0;
   // A client spoke HTTP; `first_line` is raw client bytes, not yet escaped.
   virtual void OnHttpRequest(std::string_view first_line) = 0;
+  // Of the connection; none has had it before, nor will have it.
+  virtual uint64_t ClientId() = 0;
+  // An online compaction, which somebody else waits for. False: there is one already.
+  virtual bool StartCompaction() = 0;
 };
 
 class Session {

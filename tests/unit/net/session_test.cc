@@ -20,6 +20,8 @@ class RecordingHost : public SessionHost {
  public:
   std::vector<std::string> StatsLines() override { return {"pid 1", "uptime_seconds 2"}; }
   void OnHttpRequest(std::string_view first_line) override { http_lines.emplace_back(first_line); }
+  uint64_t ClientId() override { return 7; }
+  bool StartCompaction() override { return true; }
 
   std::vector<std::string> http_lines;
 };
