@@ -201,7 +201,7 @@ bool Connection::Answer() {
       if (!SendReplies()) return false;  // they need not wait for it
       session_.ExecuteSlow(&replies_);
     }
-    const bool waits = session_.has_more() && replies_.size() < Session::kReplyFlushSize;
+    const bool waits = session_.has_more() && !session_.IsFull(replies_);
     if (!waits && !SendReplies()) return false;
   } while (!session_.closing() && (session_.has_more() || input_.bytes().size() > seen));
   NoteRest(used);
@@ -214,16 +214,18 @@ void Connection::Commit() {
 }
 
 bool Connection::SendReplies() {
-  std::string_view left = replies_;
-  while (!left.empty()) {
-    const ssize_t sent = ::send(fd_, left.data(), left.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  std::vector<PlacedValue>& values = session_.placed();
+  const size_t size = OutgoingSize(replies_, values);
+  for (size_t done = 0; done < size;) {
+    const ssize_t sent = SendOutgoing(fd_, replies_, values, done);
     if (sent >= 0) {
-      left.remove_prefix(static_cast<size_t>(sent));
+      done += static_cast<size_t>(sent);
     } else if (errno != EINTR && (errno != EAGAIN || !WaitToSend())) {
       return false;
     }
   }
-  counters_->bytes_written.Add(replies_.size());
+  counters_->bytes_written.Add(size);
+  values.clear();
   if (replies_.capacity() > kKeptReplies) {
     std::string().swap(replies_);
   } else {

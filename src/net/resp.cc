@@ -212,8 +212,12 @@ void AppendRespError(std::string_view text, std::string* out) { AppendLine('-', 
 void AppendRespInteger(int64_t number, std::string* out) { AppendNumber(':', number, out); }
 
 void AppendRespBulk(std::string_view bytes, std::string* out) {
-  AppendNumber(kRespBulk, static_cast<int64_t>(bytes.size()), out);
+  AppendRespBulkHeader(bytes.size(), out);
   out->append(bytes).append(kCrLf);
+}
+
+void AppendRespBulkHeader(size_t size, std::string* out) {
+  AppendNumber(kRespBulk, static_cast<int64_t>(size), out);
 }
 
 void AppendRespNil(std::string* out) { out->append("$-1\r\n"); }

@@ -89,8 +89,9 @@ void AppendRespSimple(std::string_view text, std::string* out);
 void AppendRespError(std::string_view text, std::string* out);
 void AppendRespInteger(int64_t number, std::string* out);
 void AppendRespBulk(std::string_view bytes, std::string* out);
-void AppendRespNil(std::string* out);       // in place of a bulk string
-void AppendRespNilArray(std::string* out);  // in place of an array
+void AppendRespBulkHeader(size_t size, std::string* out);  // the bytes and CRLF follow
+void AppendRespNil(std::string* out);                      // in place of a bulk string
+void AppendRespNilArray(std::string* out);                 // in place of an array
 void AppendRespArrayHeader(size_t count, std::string* out);
 
 }  // namespace keystone

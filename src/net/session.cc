@@ -69,6 +69,9 @@ bool HasConflict(std::span<const Operation> guards) {
 // How many requests' keys are fetched at once: about what a core has under way to memory, twice.
 constexpr size_t kRequestsAhead = 32;
 
+// From this size on, to keep a value's segment costs less than to copy the value.
+constexpr size_t kPlacedSize = size_t{64} << 10;
+
 using Role = Command::Role;
 
 }  // namespace
@@ -90,8 +93,7 @@ size_t Session::Consume(std::string_view input, Writes* writes, std::string* rep
       used += parsed.size;
       break;
     }
-    const bool enough =
-        replies->size() >= kReplyFlushSize || writes->operations() >= kMaxBatchOperations;
+    const bool enough = IsFull(*replies) || writes->operations() >= kMaxBatchOperations;
     const bool handled = !enough && Handle(parsed, writes, replies);
     if (handled) used += parsed.size;
     has_more_ = !handled || is_slow() || std::exchange(yields_, false);
@@ -246,7 +248,7 @@ bool Session::LookUp(const Request& request, const ReplyForm& form, std::string*
   if (LooksAtOne(request)) {
     Reply reply;
     LookAt(request.key, request, &reply);
-    AppendReply({.protocol = form.protocol, .verb = form.verb, .key = request.key}, reply, replies);
+    Append({.protocol = form.protocol, .verb = form.verb, .key = request.key}, &reply, replies);
     return true;
   }
   const bool sums = command.each == Command::Each::kSum;
@@ -254,7 +256,7 @@ bool Session::LookUp(const Request& request, const ReplyForm& form, std::string*
   sum.kind = Reply::Kind::kCount;
   if (next_word_ == 0 && !sums) AppendCount(form, request.words.size(), replies);
   for (; next_word_ < request.words.size(); next_word_++) {
-    if (replies->size() >= kReplyFlushSize && !sums) return false;
+    if (!sums && IsFull(*replies)) return false;
     if (next_word_ % kRequestsAhead == 0) {
       const Words rest = request.words.subspan(next_word_);
       environment_.store->Prefetch(rest.first(std::min(rest.size(), kRequestsAhead)));
@@ -263,7 +265,7 @@ bool Session::LookUp(const Request& request, const ReplyForm& form, std::string*
     Reply reply;
     LookAt(key, request, &reply);
     if (!sums) {
-      AppendReply({.protocol = form.protocol, .verb = form.verb, .key = key}, reply, replies);
+      Append({.protocol = form.protocol, .verb = form.verb, .key = key}, &reply, replies);
     } else if (reply.status.ok()) {
       sum.number += reply.number;
     } else {
@@ -278,6 +280,17 @@ bool Session::LookUp(const Request& request, const ReplyForm& form, std::string*
     AppendEnd(form, replies);
   }
   return true;
+}
+
+// A large value is not copied.
+void Session::Append(const ReplyForm& form, Reply* reply, std::string* replies) {
+  const bool is_large = reply->kind == Reply::Kind::kValue && reply->value.size() >= kPlacedSize;
+  if (!is_large || !AppendValueHead(form, *reply, replies)) {
+    return AppendReply(form, *reply, replies);
+  }
+  placed_.push_back(
+      {.position = replies->size(), .pinned = environment_.store->Pin(std::move(reply->found))});
+  AppendValueTail(form, replies);
 }
 
 void Session::LookAt(std::string_view key, const Request& request, Reply* reply) {
