@@ -2,184 +2,173 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
 
-#include "config.h"
-#include "net/session.h"
+#include "net/key_commands.h"
+#include "net/resp_request.h"
+#include "net/server_commands.h"
 
 namespace keystone {
 namespace {
 
-constexpr size_t kHelpColumn = 32;
-
 constexpr char ToUpper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 0x20) : c; }
 
-void Set(const Request& request, Batch* batch) { batch->Set(request.key, request.value); }
-
-void Delete(const Request& request, Batch* batch) { batch->Delete(request.key); }
-
-void Get(const Request& request, const Environment& environment, Reply* reply) {
-  reply->status = environment.store->Get(request.key, &reply->found);
-  if (reply->status.ok()) {
-    reply->kind = Reply::Kind::kValue;
-    environment.counters->get_hits.Add();
-  } else if (reply->status.code() == Code::kNotFound) {
-    environment.counters->get_misses.Add();
-  }
-}
-
-void Exists(const Request& request, const Environment& environment, Reply* reply) {
-  reply->status = environment.store->Exists(request.key);
-}
-
-void Count(const Request&, const Environment& environment, Reply* reply) {
-  reply->kind = Reply::Kind::kNumber;
-  reply->number = environment.store->Count();
-}
-
-void Scan(const Request& request, const Environment& environment, Reply* reply) {
-  ScanResult result;
-  reply->status = environment.store->Scan(request.cursor, request.count, request.prefix, &result);
-  if (!reply->status.ok()) return;
-  reply->kind = Reply::Kind::kKeys;
-  reply->number = result.next_cursor;
-  reply->lines = std::move(result.keys);
-}
-
-void Compact(const Request&, const Environment& environment, Reply* reply) {
-  reply->status = environment.store->Compact(CompactionMode::kOnline);
-  // No room for new files yet: unlike after a write's kNoSpace, writes go on.
-  if (reply->status.code() == Code::kNoSpace) reply->status = reply->status.As(Code::kIo);
-}
-
-void Sync(const Request&, const Environment& environment, Reply* reply) {
-  reply->status = environment.store->Sync();
-}
-
-void Stats(const Request&, const Environment& environment, Reply* reply) {
-  reply->kind = Reply::Kind::kLines;
-  reply->lines = environment.host->StatsLines();
-}
-
-void Ping(const Request&, const Environment&, Reply* reply) {
-  reply->kind = Reply::Kind::kText;
-  reply->text = "PONG";
-}
-
-void Version(const Request&, const Environment&, Reply* reply) {
-  reply->kind = Reply::Kind::kText;
-  reply->text = "keystonelight " PACKAGE_VERSION;
-}
-
-void Help(const Request&, const Environment&, Reply* reply) {
-  reply->kind = Reply::Kind::kLines;
-  for (const Command& command : Commands()) {
-    std::string line(command.usage);
-    line.resize(kHelpColumn, ' ');
-    line += command.help;
-    reply->lines.push_back(std::move(line));
-  }
-}
-
-void Quit(const Request&, const Environment&, Reply* reply) { reply->closes = true; }
-
 using enum Command::Arguments;
+using enum Command::Role;
 
-// The busiest come first: FindCommand looks from the front.
+// The busiest come first: commands are looked for from the front.
 constexpr std::array kCommands = {
     Command{.name = "GET",
             .arguments = kKey,
             .usage = "GET key",
             .help = "the value of a key",
+            .arity = 2,
+            .parse = ParseRespKey,
             .counter = &Counters::commands_get,
-            .execute = Get},
+            .look = LookAtValue},
     Command{.name = "SET",
             .arguments = kKeyAndValue,
             .usage = "SET key value",
             .help = "store a value; the rest of the line, spaces included",
             .counter = &Counters::commands_set,
-            .queue = Set},
+            .queue = QueueSet},
     Command{.name = "DELETE",
             .arguments = kKey,
             .usage = "DELETE key",
             .help = "remove a key",
             .counter = &Counters::commands_delete,
-            .queue = Delete},
+            .queue = QueueDelete,
+            .answer = AnswerDeletes},
     Command{.name = "EXISTS",
             .arguments = kKey,
             .usage = "EXISTS key",
             .help = "whether a key has a value",
-            .counter = &Counters::commands_other,
-            .execute = Exists},
+            .look = LookAtPresence,
+            .presence = true},
+    Command{.name = "EXPIRE",
+            .arguments = kKeyAndSeconds,
+            .usage = "EXPIRE key seconds",
+            .help = "let a key go after some time",
+            .queue = QueueExpire},
+    Command{.name = "TTL",
+            .arguments = kKey,
+            .usage = "TTL key",
+            .help = "the seconds until a key goes; -1: it stays",
+            .look = LookAtTtl},
+    Command{.name = "PERSIST",
+            .arguments = kKey,
+            .usage = "PERSIST key",
+            .help = "let a key stay",
+            .queue = QueuePersist},
     Command{.name = "COUNT",
             .arguments = kNone,
             .usage = "COUNT",
             .help = "the number of keys",
-            .counter = &Counters::commands_other,
-            .execute = Count},
+            .execute = ExecuteCount,
+            .quick = true},
     Command{.name = "SCAN",
             .arguments = kScan,
             .usage = "SCAN cursor [count [prefix]]",
             .help = "some of the keys, and where to go on; start with cursor 0",
-            .counter = &Counters::commands_other,
-            .execute = Scan,
+            .execute = ExecuteScan,
             .lengthy = true},
+    Command{.name = "KEYS",
+            .arguments = kPrefix,
+            .usage = "KEYS prefix*",
+            .help = "the keys that begin with it, in order",
+            .execute = ExecuteKeys,
+            .slow = true},
+    Command{.name = "RANGE",
+            .arguments = kRange,
+            .usage = "RANGE start end [LIMIT n]",
+            .help = "the keys from start to end, both included, in order",
+            .execute = ExecuteRange,
+            .slow = true},
+    Command{.name = "BEGIN",
+            .arguments = kNone,
+            .usage = "BEGIN",
+            .help = "the commands that follow take effect together",
+            .role = kBegin},
+    Command{.name = "COMMIT",
+            .arguments = kNone,
+            .usage = "COMMIT",
+            .help = "execute what came since BEGIN, all of it or nothing",
+            .role = kCommit},
+    Command{.name = "ABORT",
+            .arguments = kNone,
+            .usage = "ABORT",
+            .help = "forget what came since BEGIN",
+            .role = kAbort},
+    Command{.name = "MULTI", .arity = 1, .role = kBegin},
+    Command{.name = "EXEC", .arity = 1, .role = kCommit},
+    Command{.name = "DISCARD", .arity = 1, .role = kAbort},
+    Command{.name = "WATCH", .arity = -2, .parse = ParseRespKeys, .role = kWatch},
+    Command{.name = "UNWATCH", .arity = 1, .role = kUnwatch},
+    Command{.name = "RESET", .arity = 1, .role = kReset},
     Command{.name = "COMPACT",
             .arguments = kNone,
             .usage = "COMPACT",
             .help = "rewrite the log with live records only",
-            .counter = &Counters::commands_other,
-            .execute = Compact,
+            .execute = ExecuteCompact,
             .slow = true},
     Command{.name = "SYNC",
             .arguments = kNone,
             .usage = "SYNC",
             .help = "wait until all that was stored is on stable storage",
-            .counter = &Counters::commands_other,
-            .execute = Sync,
+            .execute = ExecuteSync,
             .slow = true},
     Command{.name = "STATS",
             .arguments = kNone,
             .usage = "STATS",
             .help = "figures of the running daemon",
-            .counter = &Counters::commands_other,
-            .execute = Stats,
+            .execute = ExecuteStats,
             .lengthy = true},
     Command{.name = "PING",
             .arguments = kNone,
             .usage = "PING",
             .help = "answer PONG",
-            .counter = &Counters::commands_other,
-            .execute = Ping},
+            .execute = ExecutePing,
+            .quick = true},
     Command{.name = "VERSION",
             .arguments = kNone,
             .usage = "VERSION",
             .help = "the version of the daemon",
-            .counter = &Counters::commands_other,
-            .execute = Version},
+            .execute = ExecuteVersion,
+            .quick = true},
     Command{.name = "HELP",
             .arguments = kNone,
             .usage = "HELP",
             .help = "this list",
-            .counter = &Counters::commands_other,
-            .execute = Help},
+            .execute = ExecuteHelp},
     Command{.name = "QUIT",
             .arguments = kNone,
             .usage = "QUIT",
             .help = "end the conversation",
-            .counter = &Counters::commands_other,
-            .execute = Quit},
+            .arity = -1,
+            .role = kQuit},
 };
+
+template <class Admits>
+const Command* Find(std::string_view name, Admits admits) {
+  for (const Command& command : kCommands) {
+    if (admits(command) && EqualsIgnoringCase(command.name, name)) return &command;
+  }
+  return nullptr;
+}
 
 }  // namespace
 
 std::span<const Command> Commands() { return kCommands; }
 
+const Command* FindLineCommand(std::string_view name) {
+  return Find(name, [](const Command& command) { return command.arguments != kNotALine; });
+}
+
+const Command* FindRespCommand(std::string_view name) {
+  return Find(name, [](const Command& command) { return command.arity != 0; });
+}
+
 const Command* FindCommand(std::string_view name) {
-  for (const Command& command : kCommands) {
-    if (EqualsIgnoringCase(command.name, name)) return &command;
-  }
-  return nullptr;
+  return Find(name, [](const Command&) { return true; });
 }
 
 bool EqualsIgnoringCase(std::string_view a, std::string_view b) {

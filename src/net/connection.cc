@@ -22,7 +22,6 @@
 #include "base/semaphore.h"
 #include "base/thread.h"
 #include "net/listener.h"
-#include "store/batch.h"
 
 namespace keystone {
 
@@ -36,7 +35,6 @@ constexpr size_t kBigInput = 64 * 1024;    // the heap's first size
 constexpr size_t kMostPerRecv = 256 * 1024;
 constexpr size_t kMostAhead = size_t{16} << 20;  // of requests read while replies wait to be sent
 constexpr size_t kKeptReplies = 4 * 1024;        // what an idle connection may hold on to
-constexpr size_t kKeptOperations = 64;
 constexpr size_t kMostSpare = 8;
 constexpr std::chrono::seconds kSpareTime{1};
 constexpr milliseconds kLinger{1000};
@@ -131,7 +129,7 @@ class Connection final : private SessionHost {
   const int fd_;
   Counters* const counters_;
   std::optional<Clock::time_point> deadline_;  // of an unfinished request
-  Batch batch_;                                // empty but between Consume and Commit
+  Writes writes_;                              // empty but between Consume and Commit
   std::string replies_;
   Session session_;
   Input input_;
@@ -193,8 +191,8 @@ bool Connection::Answer() {
   do {
     const std::string_view input = input_.bytes();  // anew each time: sending may read more
     seen = input.size();
-    used += session_.Consume(input.substr(used), &batch_, &replies_);
-    if (!batch_.empty()) Commit();
+    used += session_.Consume(input.substr(used), &writes_, &replies_);
+    if (!writes_.empty()) Commit();
     if (session_.is_slow()) {
       if (!SendReplies()) return false;  // they need not wait for it
       session_.ExecuteSlow(&replies_);
@@ -207,9 +205,8 @@ bool Connection::Answer() {
 }
 
 void Connection::Commit() {
-  (void)context_.store->Apply(&batch_);  // the batch's status says it, too
-  session_.Committed(&batch_, &replies_);
-  if (batch_.operations().capacity() > kKeptOperations) batch_ = Batch();
+  (void)context_.store->Apply(&writes_.batch());  // the batch's status says it, too
+  session_.Committed(&writes_, &replies_);
 }
 
 bool Connection::SendReplies() {

@@ -120,12 +120,12 @@ std::string_view EventClient::InputOf(const Turn& turn) const {
 
 void EventClient::Execute(Turn* turn) {
   const std::string_view input = InputOf(*turn).substr(turn->used, seen_ + kMostAtOnce);
-  const size_t used = session_.Consume(input, &turn->batch, &turn->replies);
+  const size_t used = session_.Consume(input, &turn->writes, &turn->replies);
   turn->used += used;
   seen_ = session_.has_more() ? 0 : input.size() - used;
 }
 
-void EventClient::Committed(Turn* turn) { session_.Committed(&turn->batch, &turn->replies); }
+void EventClient::Committed(Turn* turn) { session_.Committed(&turn->writes, &turn->replies); }
 
 bool EventClient::GoesOn(const Turn& turn) const {
   if (session_.closing() || session_.is_slow()) return false;

@@ -38,8 +38,8 @@ class EventClient final : private SessionHost {
   // Waits for the first bytes.
   void Begin() noexcept;
 
-  // Its turn, in this order: Execute, Committed where the turn's batch is not empty then, and again
-  // while GoesOn; Finish.
+  // Its turn, in this order: Execute, Committed where the turn's writes are not empty then, and
+  // again while GoesOn; Finish.
   void Execute(Turn* turn);
   void Committed(Turn* turn);
   bool GoesOn(const Turn& turn) const;
@@ -47,7 +47,8 @@ class EventClient final : private SessionHost {
 
   // The key of the GET that its turn begins with, else empty.
   std::string_view NextGet(const Turn& turn) const {
-    return Session::KeyOfGet(InputOf(turn).substr(turn.used));
+    size_t size = 0;
+    return Session::KeyOfGet(InputOf(turn).substr(turn.used), &size);
   }
 
   // Ends it, because it could not be served.

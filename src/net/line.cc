@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "base/base64.h"
+#include "base/clock.h"
 #include "base/escape.h"
+#include "net/pattern.h"
 #include "net/session.h"
 
 namespace keystone {
@@ -127,14 +129,62 @@ Status ParseScan(const Line& line, const Limits& limits, DecodedBytes* decoded, 
   return ParseKey("prefix", prefix, limits, decoded, &request->prefix);
 }
 
+Status ParseSeconds(std::string_view text, Request* request) {
+  constexpr int64_t kMost = int64_t{1} << 53;  // far beyond any date, and no sum overflows
+  int64_t seconds = 0;
+  if (!ParseNumber(text, &seconds) || seconds > kMost / 1000 || seconds < -kMost / 1000) {
+    return Invalid("bad number of seconds '" + Escape(text) + "'");
+  }
+  const int64_t at_ms = static_cast<int64_t>(UnixTimeMs()) + seconds * 1000;
+  request->attributes.expires_at_ms = static_cast<uint64_t>(std::max<int64_t>(at_ms, 1));
+  return Status::Ok();
+}
+
 Status ParseKeyed(const Line& line, const Limits& limits, DecodedBytes* decoded, Request* request) {
-  const bool wants_value = line.command->arguments == Command::Arguments::kKeyAndValue;
+  const auto arguments = line.command->arguments;
+  const bool wants_value = arguments == Command::Arguments::kKeyAndValue ||
+                           arguments == Command::Arguments::kKeyAndSeconds;
   if (!line.has_key || line.has_value != wants_value) return WrongUsage(*line.command);
   Status status = ParseKey("key", line.key, limits, decoded, &request->key);
   if (!status.ok()) return status;
   if (request->key.empty()) return Invalid("empty key: a key has 1 byte or more");
   if (!wants_value) return Status::Ok();
+  if (arguments == Command::Arguments::kKeyAndSeconds) return ParseSeconds(line.value, request);
   return ParseValue(line.value, limits, decoded, &request->value);
+}
+
+// "prefix*", where either part may be missing.
+Status ParsePattern(const Line& line, const Limits& limits, DecodedBytes* decoded,
+                    Request* request) {
+  if (!line.has_key || line.has_value) return WrongUsage(*line.command);
+  bool exact = false;
+  std::string_view text;
+  if (!ParsePrefixPattern(line.key, &text, &exact)) {
+    return Invalid("bad pattern '" + Escape(line.key) + "': only prefix* can be looked for");
+  }
+  if (Status status = ParseKey("prefix", text, limits, decoded, &text); !status.ok()) return status;
+  request->prefix = text;
+  if (exact) request->key = request->end = text;
+  return Status::Ok();
+}
+
+// "start end [LIMIT n]": the line's key is the start.
+Status ParseRange(const Line& line, const Limits& limits, DecodedBytes* decoded, Request* request) {
+  if (!line.has_key || !line.has_value) return WrongUsage(*line.command);
+  const size_t space = line.value.find(' ');
+  if (space != line.value.npos) {
+    const std::string_view rest = line.value.substr(space + 1);
+    const size_t second = rest.find(' ');
+    if (second == rest.npos || !EqualsIgnoringCase(rest.substr(0, second), "LIMIT")) {
+      return WrongUsage(*line.command);
+    }
+    if (!ParseNumber(rest.substr(second + 1), &request->limit) || request->limit == 0) {
+      return Invalid("bad limit: it must be a number, 1 or more");
+    }
+  }
+  Status status = ParseKey("start", line.key, limits, decoded, &request->key);
+  if (!status.ok()) return status;
+  return ParseKey("end", line.value.substr(0, space), limits, decoded, &request->end);
 }
 
 // Size of the option sequence that `input` begins with; 0 where its end is still to come.
@@ -148,7 +198,8 @@ size_t TelnetSequenceSize(std::string_view input) {
   return input.size() < kMaxSubnegotiation ? 0 : 2;
 }
 
-void AppendNumber(uint64_t number, std::string* out) {
+template <class Number>
+void AppendNumber(Number number, std::string* out) {
   char digits[20];
   const auto [end, error] = std::to_chars(digits, digits + sizeof digits, number);
   out->append(digits, end);
@@ -156,7 +207,7 @@ void AppendNumber(uint64_t number, std::string* out) {
 
 void AppendOk(std::string_view text, std::string* out) { out->append("OK ").append(text) += '\n'; }
 
-void AppendOk(uint64_t number, std::string* out) {
+void AppendOkNumber(int64_t number, std::string* out) {
   out->append("OK ");
   AppendNumber(number, out);
   *out += '\n';
@@ -184,28 +235,28 @@ std::string_view Reason(const Status& status) {
   }
 }
 
-void AppendKeys(const Reply& reply, std::string* out) {
-  AppendOk(reply.lines.size() + 1, out);
-  AppendNumber(reply.number, out);
-  *out += '\n';
+void AppendKeyLines(const Reply& reply, std::string* out) {
   for (const std::string& key : reply.lines) {
     AppendKey(key, out);
     *out += '\n';
   }
 }
 
-void AppendFound(const FoundValue& found, std::string* out) {
-  const size_t start = out->size();
-  out->append("VALUE ");
-  AppendValue(found.value(), out);
+void AppendScan(const Reply& reply, std::string* out) {
+  AppendOkNumber(static_cast<int64_t>(reply.lines.size()) + 1, out);
+  AppendNumber(reply.number, out);
   *out += '\n';
-  if (!found.spoilt()) return;
-  out->resize(start);
-  AppendStatus({Code::kIo, "read the log: Input/output error"}, out);
+  AppendKeyLines(reply, out);
+}
+
+void AppendFound(std::string_view value, std::string* out) {
+  out->append("VALUE ");
+  AppendValue(value, out);
+  *out += '\n';
 }
 
 void AppendLines(const Reply& reply, std::string* out) {
-  AppendOk(reply.lines.size(), out);
+  AppendLineCount(reply.lines.size(), out);
   for (const std::string& line : reply.lines) out->append(line) += '\n';
 }
 
@@ -217,7 +268,7 @@ Line SplitLine(std::string_view text) {
   line.text = text;
   const size_t first = text.find(' ');
   line.word = text.substr(0, first);
-  line.command = FindCommand(line.word);
+  line.command = FindLineCommand(line.word);
   if (first == text.npos) return line;
   line.has_key = true;
   const size_t second = text.find(' ', first + 1);
@@ -249,10 +300,16 @@ Status ParseRequest(const Line& line, const Limits& limits, DecodedBytes* decode
   switch (line.command->arguments) {
     case Command::Arguments::kKey:
     case Command::Arguments::kKeyAndValue:
+    case Command::Arguments::kKeyAndSeconds:
       return ParseKeyed(line, limits, decoded, request);
     case Command::Arguments::kScan:
       return ParseScan(line, limits, decoded, request);
+    case Command::Arguments::kPrefix:
+      return ParsePattern(line, limits, decoded, request);
+    case Command::Arguments::kRange:
+      return ParseRange(line, limits, decoded, request);
     case Command::Arguments::kNone:
+    case Command::Arguments::kNotALine:
       break;
   }
   return line.has_key ? WrongUsage(*line.command) : Status::Ok();
@@ -272,7 +329,7 @@ void AppendKey(std::string_view key, std::string* out) { AppendText(key, kNotInK
 
 void AppendValue(std::string_view value, std::string* out) { AppendText(value, kNotInValues, out); }
 
-void AppendStatus(const Status& status, std::string* out) {
+void AppendLineStatus(const Status& status, std::string* out) {
   switch (status.code()) {
     case Code::kOk:
       out->append("OK\n");
@@ -287,20 +344,37 @@ void AppendStatus(const Status& status, std::string* out) {
   }
 }
 
-void AppendReply(const Reply& reply, std::string* out) {
+void AppendLineCount(size_t count, std::string* out) {
+  AppendOkNumber(static_cast<int64_t>(count), out);
+}
+
+void AppendLineReply(const Reply& reply, std::string* out) {
   switch (reply.kind) {
     case Reply::Kind::kStatus:
-      return AppendStatus(reply.status, out);
+      return AppendLineStatus(reply.status, out);
     case Reply::Kind::kValue:
-      return AppendFound(reply.found, out);
-    case Reply::Kind::kNumber:
-      return AppendOk(reply.number, out);
+      return AppendFound(reply.value, out);
+    case Reply::Kind::kNil:
+      return AppendLineStatus(Status::NotFound(), out);
+    case Reply::Kind::kInteger:
+      if (reply.absent) return AppendLineStatus(Status::NotFound(), out);
+      return AppendOkNumber(reply.number, out);
+    case Reply::Kind::kCount:
+      return AppendLineStatus(reply.absent ? Status::NotFound() : Status::Ok(), out);
     case Reply::Kind::kText:
       return AppendOk(reply.text, out);
+    case Reply::Kind::kBytes:
+      return AppendFound(reply.text, out);
     case Reply::Kind::kLines:
       return AppendLines(reply, out);
+    case Reply::Kind::kScan:
+      return AppendScan(reply, out);
     case Reply::Kind::kKeys:
-      return AppendKeys(reply, out);
+      AppendLineCount(reply.lines.size(), out);
+      return AppendKeyLines(reply, out);
+    case Reply::Kind::kArray:
+      AppendLineCount(reply.items.size(), out);
+      for (const Reply& item : reply.items) AppendLineReply(item, out);
   }
 }
 

@@ -23,7 +23,7 @@ using DecodedBytes = std::forward_list<std::string>;
 struct Line {
   std::string_view text;             // all of it
   std::string_view word;             // the command's name as the client wrote it
-  const Command* command = nullptr;  // nullptr: there is none of that name
+  const Command* command = nullptr;  // nullptr: there is none of that name for lines
   bool has_key = false;
   std::string_view key;
   bool has_value = false;
@@ -54,8 +54,11 @@ void AppendKey(std::string_view key, std::string* out);
 void AppendValue(std::string_view value, std::string* out);
 
 // "OK", "NOT_FOUND" or "ERROR reason"; always one line.
-void AppendStatus(const Status& status, std::string* out);
-void AppendReply(const Reply& reply, std::string* out);
+void AppendLineStatus(const Status& status, std::string* out);
+void AppendLineReply(const Reply& reply, std::string* out);
+
+// What an array's reply begins with; its items' replies follow.
+void AppendLineCount(size_t count, std::string* out);
 
 }  // namespace keystone
 

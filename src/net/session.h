@@ -6,14 +6,19 @@
 #define KEYSTONE_NET_SESSION_H_
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "net/client_state.h"
 #include "net/command.h"
 #include "net/counters.h"
 #include "net/line.h"
-#include "store/batch.h"
+#include "net/reply_writer.h"
+#include "net/resp.h"
+#include "net/transaction.h"
+#include "net/writes.h"
 #include "store/store.h"
 
 namespace keystone {
@@ -22,7 +27,8 @@ struct Limits {
   size_t max_key_size = 1024;         // bytes
   size_t max_value_size = 64u << 20;  // bytes
 
-  // The longest line, without its LF, that is read before it is refused.
+  // The longest line, without its LF, that is read before it is refused; and the most that the
+  // requests of a transaction may take.
   size_t max_line_size() const { return max_key_size + max_value_size * 4 / 3 + 64; }
 };
 
@@ -44,16 +50,17 @@ class Session {
   // returns how many bytes it has used up. Unless has_more(), what is left over is an unfinished
   // request: call again with it and more bytes behind it.
   //
-  // Writes that follow each other are queued in `batch`, which must be empty before. Where it is
-  // not afterwards, have the store apply it and call Committed before anything else; until then
-  // `input` stays where it is. Likewise ExecuteSlow where is_slow().
-  size_t Consume(std::string_view input, Batch* batch, std::string* replies);
+  // Writes that follow each other are queued in `writes`, which must be empty before. Where it is
+  // not afterwards, have the store apply its batch and call Committed before anything else; until
+  // then `input` stays where it is. Likewise ExecuteSlow where is_slow().
+  size_t Consume(std::string_view input, Writes* writes, std::string* replies);
 
-  // The key, as the client wrote it, where `input` begins with a complete GET, else empty.
-  static std::string_view KeyOfGet(std::string_view input);
+  // The key, as the client wrote it, where `input` begins with a complete GET, else empty. `size`
+  // is how many bytes the first request takes; 0 where that can't be told cheaply.
+  static std::string_view KeyOfGet(std::string_view input, size_t* size);
 
-  // Takes up the replies to the writes of `batch`, which has been applied, and clears it.
-  void Committed(Batch* batch, std::string* replies);
+  // Takes up the replies to the writes, whose batch has been applied, and clears them.
+  void Committed(Writes* writes, std::string* replies);
 
   // Consume stopped before the end of the complete requests, because `replies` had passed
   // kReplyFlushSize, writes have to be committed first, a command is slow or others shall have
@@ -72,25 +79,65 @@ class Session {
   static constexpr size_t kReplyFlushSize = 256 * 1024;
 
  private:
-  // Finds the first line of `rest` and how many bytes of `rest` it takes with its LF. False where
-  // the line is unfinished; then only the bytes before its start are taken.
-  bool NextLine(std::string_view rest, std::string_view* line, size_t* taken);
-  // Has the store fetch what the GETs among the next lines of `rest` will read; returns how many
-  // bytes those lines take.
+  // What stands at the front of the input.
+  struct Parsed {
+    enum class State : uint8_t {
+      kUnfinished,
+      kNothing,  // to be skipped
+      kRequest,
+      kRefused,  // status says why
+      kHttp,
+      kBroken,  // refused, and what follows can't be understood
+    };
+
+    State state = State::kUnfinished;
+    Protocol protocol = Protocol::kLine;
+    std::string_view bytes;  // all of it
+    size_t size = 0;         // of the input that it takes
+    Request request;
+    Status status;
+  };
+
+  void Parse(std::string_view input, Parsed* parsed);
+  void ParseLineAt(std::string_view input, Parsed* parsed);
+  void ParseLineText(std::string_view text, Parsed* parsed);
+  void ParseRespAt(std::string_view input, Parsed* parsed);
+  Status ParseKept(KeptRequest* kept) const;
+
+  // Has the store fetch what the GETs among the next requests of `rest` will read; returns how many
+  // bytes those requests take.
   size_t FetchAhead(std::string_view rest);
-  // These two return false where the writes in `batch` have to be committed first.
-  bool HandleLine(std::string_view text, Batch* batch, std::string* replies);
-  bool RefuseTooLong(const Batch& batch, std::string* replies);
-  void Execute(const Request& request, Batch* batch, std::string* replies);
-  void RefuseHttp(const Line& line, std::string* replies);
-  void Refuse(const Status& status, std::string* replies);  // answers what the client did wrong
+
+  // These return false where the request has to come again: once the writes are committed, or the
+  // replies sent.
+  bool Handle(const Parsed& parsed, Writes* writes, std::string* replies);
+  bool Execute(const Parsed& parsed, Writes* writes, std::string* replies);
+  bool LookUp(const Request& request, const ReplyForm& form, std::string* replies);
+
+  bool Queues(const Parsed& parsed) const;
+  void LookAt(std::string_view key, const Request& request, Reply* reply);
+  void Refuse(const Parsed& parsed, std::string* replies);  // answers what the client did wrong
+
+  bool in_transaction() const { return transaction_ != nullptr && transaction_->begun(); }
+  void Converse(const Parsed& parsed, Writes* writes, Reply* reply);
+  void Watch(const Request& request, Reply* reply);
+  void Enqueue(const Parsed& parsed, std::string* replies);
+  void Commit(const Parsed& parsed, Writes* writes, Reply* reply);
+  void QueuePart(KeptRequest* kept, Writes* writes);
+  void AnswerTransaction(const Writes& writes, size_t at, std::string* replies);
+  void AnswerPart(std::span<const Operation> operations, const KeptRequest& kept, Reply* reply);
 
   const Limits* const limits_;
+  ClientState client_;
   const Environment environment_;
-  DecodedBytes decoded_;           // what queued requests and the one at work point to
-  const Command* slow_ = nullptr;  // waits for ExecuteSlow
-  size_t searched_ = 0;            // bytes of the unfinished line that are known to hold no LF
-  size_t fetched_ = 0;             // bytes of what is left over that FetchAhead has seen
+  RespParser resp_;
+  DecodedBytes decoded_;               // what queued requests and the one at work point to
+  std::unique_ptr<KeptRequest> slow_;  // waits for ExecuteSlow
+  std::unique_ptr<Transaction> transaction_;
+  std::unique_ptr<Transaction> committing_;  // until its writes are committed
+  size_t searched_ = 0;                      // bytes of the unfinished line that hold no LF
+  size_t fetched_ = 0;                       // bytes of what is left over that FetchAhead has seen
+  size_t next_word_ = 0;                     // of a request that looks at many
   bool has_more_ = false;
   bool yields_ = false;  // Consume shall stop behind this command
   bool closing_ = false;

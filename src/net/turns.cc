@@ -18,7 +18,6 @@ constexpr size_t kTurnsAhead = 32;
 
 // What a turn may hold on to for the next client.
 constexpr size_t kKeptReplies = size_t{4} << 10;
-constexpr size_t kKeptOperations = 64;
 
 }  // namespace
 
@@ -57,11 +56,11 @@ void Turns::Execute() {
     if (i % kTurnsAhead == 0 && active_.size() > 1) FetchAhead(i);
     Turn* const turn = active_[i];
     if (!Try(turn, [](Turn* t) { t->client->Execute(t); })) continue;
-    if (turn->batch.empty()) {
+    if (turn->writes.empty()) {
       Finish(turn);
     } else {
       writers_.push_back(turn);
-      batches_.push_back(&turn->batch);
+      batches_.push_back(&turn->writes.batch());
     }
   }
   active_.clear();
@@ -125,10 +124,9 @@ void Turns::GiveUp(Turn* turn, const char* reason) {
 }
 
 void Turns::Reset(Turn* turn) {
-  turn->batch.Clear();
+  turn->writes.Clear();
   turn->replies.clear();
   if (turn->replies.capacity() > kKeptReplies) std::string().swap(turn->replies);
-  if (turn->batch.operations().capacity() > kKeptOperations) turn->batch = Batch();
 }
 
 }  // namespace keystone

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "store/batch.h"
+#include "net/writes.h"
 #include "store/store.h"
 
 namespace keystone {
@@ -25,7 +25,7 @@ struct Turn {
   EventClient* client = nullptr;
   std::string_view received;  // in the arena; empty: the client has kept its input itself
   size_t used = 0;            // bytes of the input that are executed
-  Batch batch;
+  Writes writes;
   std::string replies;
 };
 

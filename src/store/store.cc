@@ -191,6 +191,8 @@ Status Store::Get(std::string_view key, FoundValue* found) {
   }
   if (status.ok()) {
     found->value_ = record.value;
+    found->attributes_ = {record.client_flags, record.expires_at_ms};
+    found->sequence_ = record.sequence;
     found->body_ = record.body;
     found->body_crc_ = record.body_crc;
   } else {
@@ -234,6 +236,20 @@ Status Store::Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanR
     }
     if (record.key.starts_with(prefix)) result->keys.emplace_back(record.key);
   }
+  return Status::Ok();
+}
+
+Status Store::Range(const KeyRange& range, std::vector<std::string>* keys) {
+  ScanResult part;
+  do {
+    Status status = Scan(part.next_cursor, 1000, range.prefix, &part);
+    if (!status.ok()) return status;
+    for (auto& key : part.keys) {
+      if (key >= range.start && (!range.end || key <= *range.end)) keys->push_back(std::move(key));
+    }
+  } while (part.next_cursor != 0);
+  std::sort(keys->begin(), keys->end());
+  if (range.limit != 0 && keys->size() > range.limit) keys->resize(range.limit);
   return Status::Ok();
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -67,6 +68,8 @@ using RecoveryCallback = std::function<bool(const RecoveryProgress&)>;
 class FoundValue {
  public:
   std::string_view value() const { return value_; }
+  const Attributes& attributes() const { return attributes_; }
+  uint64_t sequence() const { return sequence_; }
 
   // To be asked once the value was used. True: a part of it could not be read any more, and was
   // zeros meanwhile; only where the process has outlived that (SIGBUS).
@@ -76,9 +79,18 @@ class FoundValue {
   friend class Store;
   Gate::Pass pass_;
   std::string_view value_;
+  Attributes attributes_;
+  uint64_t sequence_ = 0;
   std::string_view body_;  // of its record
   uint32_t body_crc_ = 0;
   uint64_t faults_before_ = 0;
+};
+
+struct KeyRange {
+  std::string_view start{};
+  std::optional<std::string_view> end{};
+  std::string_view prefix{};
+  size_t limit = 0;
 };
 
 struct ScanResult {
@@ -121,6 +133,8 @@ class Store {
   // begin with `prefix` only. Every key that exists during the whole scan is returned at least
   // once; cursors stay good whatever is written meanwhile, and across restarts.
   Status Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanResult* result);
+
+  Status Range(const KeyRange& range, std::vector<std::string>* keys);
 
   // Returns when everything applied so far is on stable storage.
   Status Sync();

@@ -26,7 +26,7 @@ void CheckLine(std::string_view text) {
   const Status status = ParseRequest(line, kLimits, &decoded, &request);
   if (!status.ok()) {
     std::string reply;
-    AppendStatus(status, &reply);
+    AppendLineStatus(status, &reply);
     Require(reply.starts_with("ERROR ") && reply.find('\n') == reply.size() - 1,
             "a refusal is one line");
     return;

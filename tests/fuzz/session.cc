@@ -71,12 +71,12 @@ class Talk {
     waiting_.append(piece);
     do {
       std::string replies;
-      Batch batch;
-      const size_t used = session_.Consume(waiting_, &batch, &replies);
+      Writes writes;
+      const size_t used = session_.Consume(waiting_, &writes, &replies);
       Require(used <= waiting_.size(), "no more is used up than there is");
-      if (!batch.empty()) {
-        (void)store_->Apply(&batch);
-        session_.Committed(&batch, &replies);
+      if (!writes.empty()) {
+        (void)store_->Apply(&writes.batch());
+        session_.Committed(&writes, &replies);
       }
       if (session_.is_slow()) session_.ExecuteSlow(&replies);
       waiting_.erase(0, used);

@@ -49,13 +49,13 @@ std::string ValueText(std::string_view value) {
 
 std::string StatusText(const Status& status) {
   std::string out;
-  AppendStatus(status, &out);
+  AppendLineStatus(status, &out);
   return out;
 }
 
 std::string ReplyText(const Reply& reply) {
   std::string out;
-  AppendReply(reply, &out);
+  AppendLineReply(reply, &out);
   return out;
 }
 
@@ -331,13 +331,20 @@ TEST(ReplyWriter, KeepsErrorsInOneLine) {
 TEST(ReplyWriter, WritesEveryKindOfReply) {
   CHECK_EQUAL("OK\n"s, ReplyText({}));
   CHECK_EQUAL("VALUE \n"s, ReplyText({.kind = Reply::Kind::kValue}));
-  CHECK_EQUAL("OK 18446744073709551615\n"s,
-              ReplyText({.kind = Reply::Kind::kNumber, .number = UINT64_MAX}));
+  CHECK_EQUAL("OK 9223372036854775807\n"s,
+              ReplyText({.kind = Reply::Kind::kInteger, .number = INT64_MAX}));
   CHECK_EQUAL("OK PONG\n"s, ReplyText({.kind = Reply::Kind::kText, .text = "PONG"}));
   CHECK_EQUAL("OK 0\n"s, ReplyText({.kind = Reply::Kind::kLines}));
   CHECK_EQUAL("OK 2\na 1\nb 2\n"s,
               ReplyText({.kind = Reply::Kind::kLines, .lines = {"a 1", "b 2"}}));
-  CHECK_EQUAL("OK 1\n0\n"s, ReplyText({.kind = Reply::Kind::kKeys}));
+  CHECK_EQUAL("OK 1\n0\n"s, ReplyText({.kind = Reply::Kind::kScan}));
   CHECK_EQUAL("OK 3\n42\nk\nbase64:YSBi\n"s,
-              ReplyText({.kind = Reply::Kind::kKeys, .number = 42, .lines = {"k", "a b"}}));
+              ReplyText({.kind = Reply::Kind::kScan, .number = 42, .lines = {"k", "a b"}}));
+  CHECK_EQUAL("OK 2\nk\nbase64:YSBi\n"s,
+              ReplyText({.kind = Reply::Kind::kKeys, .lines = {"k", "a b"}}));
+  CHECK_EQUAL("OK -1\n"s, ReplyText({.kind = Reply::Kind::kInteger, .number = -1}));
+  CHECK_EQUAL("NOT_FOUND\n"s, ReplyText({.kind = Reply::Kind::kInteger, .absent = true}));
+  CHECK_EQUAL("OK\n"s, ReplyText({.kind = Reply::Kind::kCount, .number = 2}));
+  CHECK_EQUAL("NOT_FOUND\n"s, ReplyText({.kind = Reply::Kind::kCount, .absent = true}));
+  CHECK_EQUAL("NOT_FOUND\n"s, ReplyText({.kind = Reply::Kind::kNil}));
 }

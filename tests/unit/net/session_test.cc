@@ -26,11 +26,11 @@ class RecordingHost : public SessionHost {
 
 // What a connection does: Consume, and what that leaves to do.
 size_t Consume(Store* store, Session* session, std::string_view input, std::string* replies) {
-  Batch batch;
-  const size_t used = session->Consume(input, &batch, replies);
-  if (!batch.empty()) {
-    (void)store->Apply(&batch);
-    session->Committed(&batch, replies);
+  Writes writes;
+  const size_t used = session->Consume(input, &writes, replies);
+  if (!writes.empty()) {
+    (void)store->Apply(&writes.batch());
+    session->Committed(&writes, replies);
   }
   if (session->is_slow()) session->ExecuteSlow(replies);
   return used;
@@ -46,7 +46,7 @@ TEST_GROUP(Session) {
   RecordingHost host;
   Counters counters;
   std::unique_ptr<Session> session;
-  Batch batch;
+  Writes writes;
 
   void setup() override {
     auto opened = Store::Open({.directory = scratch.path(), .fsync = FsyncPolicy::kNo}, log);
@@ -58,7 +58,7 @@ TEST_GROUP(Session) {
   void teardown() override { faults::Clear(); }
 
   void NewSession() {
-    batch.Clear();
+    writes.Clear();
     session = std::make_unique<Session>(store.get(), &limits, &host, &counters);
   }
 
@@ -111,7 +111,7 @@ TEST(Session, AnswersEveryCommand) {
   };
   for (const auto& [request, reply] : transcript) CHECK_EQUAL(reply, Ask(request + "\n"));
   CHECK_FALSE(session->closing());
-  CHECK_TRUE(Ask("HELP\n").starts_with("OK 13\nGET key  "));
+  CHECK_TRUE(Ask("HELP\n").starts_with("OK 21\nGET key  "));
 }
 
 TEST(Session, AnswersAPipelineInOrder) {
@@ -134,16 +134,16 @@ TEST(Session, WritesThatFollowEachOtherAreOneGroup) {
 
 TEST(Session, WritesAreLeftToWhoeverCommits) {
   std::string replies;
-  UNSIGNED_LONGS_EQUAL(23, session->Consume("PING\nSET a 1\nDELETE x\n\nSET b", &batch, &replies));
+  UNSIGNED_LONGS_EQUAL(23, session->Consume("PING\nSET a 1\nDELETE x\n\nSET b", &writes, &replies));
   CHECK_EQUAL("OK PONG\n"s, replies);
-  UNSIGNED_LONGS_EQUAL(2, batch.operations().size());
-  CHECK_TRUE(batch.operations()[0].key == "a");
+  UNSIGNED_LONGS_EQUAL(2, writes.batch().operations().size());
+  CHECK_TRUE(writes.batch().operations()[0].key == "a");
   CHECK_FALSE(session->has_more());
   CHECK_TRUE(store->Exists("a").code() == Code::kNotFound);
-  CHECK_TRUE(store->Apply(&batch).ok());
-  session->Committed(&batch, &replies);
+  CHECK_TRUE(store->Apply(&writes.batch()).ok());
+  session->Committed(&writes, &replies);
   CHECK_EQUAL("OK PONG\nOK\nNOT_FOUND\n"s, replies);
-  CHECK_TRUE(batch.empty());
+  CHECK_TRUE(writes.empty());
 }
 
 TEST(Session, WhatIsAnsweredAtOnceWaitsForTheWritesBeforeIt) {
@@ -155,13 +155,13 @@ TEST(Session, WhatIsAnsweredAtOnceWaitsForTheWritesBeforeIt) {
     NewSession();
     const std::string input = "SET a 1\n" + line;
     std::string replies;
-    UNSIGNED_LONGS_EQUAL(8, session->Consume(input, &batch, &replies));
+    UNSIGNED_LONGS_EQUAL(8, session->Consume(input, &writes, &replies));
     CHECK_EQUAL(""s, replies);
     CHECK_TRUE(session->has_more());
     CHECK_FALSE(session->closing());
     CHECK_FALSE(session->is_slow());
-    CHECK_TRUE(store->Apply(&batch).ok());
-    session->Committed(&batch, &replies);
+    CHECK_TRUE(store->Apply(&writes.batch()).ok());
+    session->Committed(&writes, &replies);
     CHECK_EQUAL("OK\n"s, replies);
     Consume(store.get(), session.get(), input.substr(8), &replies);
     CHECK_TRUE(replies.size() > 3);
@@ -170,16 +170,16 @@ TEST(Session, WhatIsAnsweredAtOnceWaitsForTheWritesBeforeIt) {
 
 TEST(Session, AFailureIsTheReplyToEachWriteOfItsBatch) {
   std::string replies;
-  session->Consume("SET a 1\nDELETE a\n", &batch, &replies);
-  batch.set_status({Code::kIo, "append: broken"});
-  session->Committed(&batch, &replies);
+  session->Consume("SET a 1\nDELETE a\n", &writes, &replies);
+  writes.batch().set_status({Code::kIo, "append: broken"});
+  session->Committed(&writes, &replies);
   CHECK_EQUAL("ERROR append: broken\nERROR append: broken\n"s, replies);
 }
 
 TEST(Session, ASlowCommandIsLeftToWhoeverHasTheTime) {
   const std::string input = "PING\nCOMPACT\nPING\n";
   std::string replies;
-  UNSIGNED_LONGS_EQUAL(13, session->Consume(input, &batch, &replies));
+  UNSIGNED_LONGS_EQUAL(13, session->Consume(input, &writes, &replies));
   CHECK_EQUAL("OK PONG\n"s, replies);
   CHECK_TRUE(session->is_slow());
   CHECK_TRUE(session->has_more());
@@ -187,7 +187,7 @@ TEST(Session, ASlowCommandIsLeftToWhoeverHasTheTime) {
   session->ExecuteSlow(&replies);
   CHECK_FALSE(session->is_slow());
   UNSIGNED_LONGS_EQUAL(1, store->Stats().compactions);
-  UNSIGNED_LONGS_EQUAL(5, session->Consume(input.substr(13), &batch, &replies));
+  UNSIGNED_LONGS_EQUAL(5, session->Consume(input.substr(13), &writes, &replies));
   CHECK_EQUAL("OK PONG\nOK\nOK PONG\n"s, replies);
   CHECK_FALSE(session->has_more());
 }
@@ -195,28 +195,115 @@ TEST(Session, ASlowCommandIsLeftToWhoeverHasTheTime) {
 TEST(Session, OthersHaveTheirTurnBehindALengthyCommand) {
   for (const std::string& line : {"SCAN 0\n"s, "STATS\n"s}) {
     std::string replies;
-    UNSIGNED_LONGS_EQUAL(line.size(), session->Consume(line + "PING\n", &batch, &replies));
+    UNSIGNED_LONGS_EQUAL(line.size(), session->Consume(line + "PING\n", &writes, &replies));
     CHECK_TRUE(session->has_more());
     CHECK_FALSE(session->is_slow());
     replies.clear();
-    UNSIGNED_LONGS_EQUAL(5, session->Consume("PING\n", &batch, &replies));
+    UNSIGNED_LONGS_EQUAL(5, session->Consume("PING\n", &writes, &replies));
     CHECK_FALSE(session->has_more());
     CHECK_EQUAL("OK PONG\n"s, replies);
   }
 }
 
 TEST(Session, TheKeyOfACompleteGetIsKnownAhead) {
-  CHECK_TRUE(Session::KeyOfGet("GET key\nGET other\n") == "key");
-  CHECK_TRUE(Session::KeyOfGet("get key\n") == "key");
+  size_t size = 0;
+  CHECK_TRUE(Session::KeyOfGet("GET key\nGET other\n", &size) == "key");
+  UNSIGNED_LONGS_EQUAL(8, size);
+  CHECK_TRUE(Session::KeyOfGet("get key\n", &size) == "key");
+  CHECK_TRUE(Session::KeyOfGet("*2\r\n$3\r\nGET\r\n$3\r\nkey\r\nGET other\n", &size) == "key");
+  UNSIGNED_LONGS_EQUAL(22, size);
   for (const std::string_view input :
        {"", "GET", "GET key", "GET \n", "SET key 1\n", "\nGET key\n"}) {
-    CHECK_TRUE(Session::KeyOfGet(input).empty());
+    CHECK_TRUE(Session::KeyOfGet(input, &size).empty());
   }
+}
+
+TEST(Session, ATransactionIsAnsweredAtItsCommit) {
+  CHECK_EQUAL("OK\nQUEUED\nQUEUED\nQUEUED\nQUEUED\nOK 4\nOK\nVALUE 1\nOK\nNOT_FOUND\n"s,
+              Ask("BEGIN\nSET a 1\nGET a\nDELETE a\nGET a\nCOMMIT\n"));
+}
+
+TEST(Session, ATransactionIsOneGroup) {
+  faults::Clear();
+  CHECK_EQUAL("OK\nQUEUED\nQUEUED\nOK 2\nOK\nOK\n"s, Ask("BEGIN\nSET a 1\nSET b 2\nCOMMIT\n"));
+  UNSIGNED_LONGS_EQUAL(1, faults::Count(faults::Call::kPwritev));
+}
+
+TEST(Session, NobodySeesATransactionBeforeItsCommit) {
+  CHECK_EQUAL("OK\nQUEUED\n"s, Ask("BEGIN\nSET a 1\n"));
+  Session other(store.get(), &limits, &host, &counters);
+  std::string replies;
+  Consume(store.get(), &other, "GET a\n", &replies);
+  CHECK_EQUAL("NOT_FOUND\n"s, replies);
+  CHECK_EQUAL("OK 1\nOK\n"s, Ask("COMMIT\n"));
+}
+
+TEST(Session, AnAbortedTransactionDoesNothing) {
+  CHECK_EQUAL("OK\nQUEUED\nOK\nNOT_FOUND\n"s, Ask("BEGIN\nSET a 1\nABORT\nGET a\n"));
+}
+
+TEST(Session, ATransactionWithARefusedRequestDoesNothing) {
+  for (const std::string bad : {"FOO", "SET k", "STATS", "SCAN 0", "KEYS *", "SYNC"}) {
+    const std::string replies = Ask("BEGIN\nSET a 1\n" + bad + "\nSET b 1\nCOMMIT\nCOUNT\n");
+    CHECK_TRUE(replies.starts_with("OK\nQUEUED\nERROR "));
+    CHECK_TRUE(
+        replies.ends_with("\nQUEUED\nERROR a request of the transaction was refused: nothing "
+                          "was done\nOK 0\n"));
+  }
+}
+
+TEST(Session, AnEmptyTransactionIsOne) { CHECK_EQUAL("OK\nOK 0\n"s, Ask("BEGIN\nCOMMIT\n")); }
+
+TEST(Session, ATransactionAnswersWhatNeedsNoKey) {
+  CHECK_EQUAL("OK\nQUEUED\nQUEUED\nQUEUED\nOK 3\nOK PONG\nOK\nOK 1\n"s,
+              Ask("BEGIN\nPING\nSET a 1\nCOUNT\nCOMMIT\n"));
+}
+
+TEST(Session, TransactionsAreNotNestedAndEndOnce) {
+  CHECK_EQUAL(
+      "ERROR not in a transaction: send BEGIN first\nERROR not in a transaction: send BEGIN first\n"
+      "OK\nERROR already in a transaction: send COMMIT or ABORT\nQUEUED\nOK 1\nOK PONG\n"s,
+      Ask("COMMIT\nABORT\nBEGIN\nBEGIN\nPING\nCOMMIT\n"));
+}
+
+TEST(Session, ATransactionIsBounded) {
+  limits.max_value_size = 1000;
+  NewSession();
+  std::string input = "BEGIN\n";
+  for (int i = 0; i < 50; i++) input += "SET k " + std::string(900, 'v') + "\n";
+  const std::string replies = Ask(input + "COMMIT\nCOUNT\n");
+  CHECK_TRUE(replies.find("ERROR transaction too big: the limit is ") != replies.npos);
+  CHECK_TRUE(replies.ends_with("nothing was done\nOK 0\n"));
+}
+
+TEST(Session, AFailedCommitIsOneError) {
+  CHECK_EQUAL("OK\nQUEUED\nQUEUED\n"s, Ask("BEGIN\nSET a 1\nSET b 2\n"));
+  std::string replies;
+  session->Consume("COMMIT\n", &writes, &replies);
+  writes.batch().set_status({Code::kIo, "append: broken"});
+  session->Committed(&writes, &replies);
+  CHECK_EQUAL("ERROR append: broken\n"s, replies);
+}
+
+TEST(Session, AWatchedKeyThatChangedStopsTheTransaction) {
+  const auto watch = [&] { return Ask("*2\r\n$5\r\nWATCH\r\n$1\r\nk\r\nBEGIN\nSET r 1\n"); };
+  constexpr const char* kBegun = "+OK\r\nOK\nQUEUED\n";
+  Session other(store.get(), &limits, &host, &counters);
+  for (const std::string change : {"SET k 1\n", "SET k 2\n", "DELETE k\n"}) {
+    CHECK_EQUAL(kBegun, watch());
+    std::string replies;
+    Consume(store.get(), &other, change, &replies);
+    CHECK_EQUAL("OK\n"s, replies);
+    CHECK_EQUAL("ERROR a watched key has changed: nothing was done\nNOT_FOUND\n"s,
+                Ask("COMMIT\nGET r\n"));
+  }
+  CHECK_EQUAL(kBegun, watch());
+  CHECK_EQUAL("OK 1\nOK\n"s, Ask("COMMIT\n"));
 }
 
 TEST(Session, ASyncMayTakeLong) {
   std::string replies;
-  UNSIGNED_LONGS_EQUAL(5, session->Consume("SYNC\nPING\n", &batch, &replies));
+  UNSIGNED_LONGS_EQUAL(5, session->Consume("SYNC\nPING\n", &writes, &replies));
   CHECK_TRUE(session->is_slow());
   CHECK_EQUAL(""s, replies);
   session->ExecuteSlow(&replies);

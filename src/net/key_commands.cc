@@ -1,0 +1,138 @@
+#include "net/key_commands.h"
+
+#include <algorithm>
+
+#include "base/clock.h"
+
+namespace keystone {
+
+namespace {
+
+// A later value of the same key goes on with what it was stored with.
+Effect Keep(const Held& held, std::string_view value) {
+  return {.kind = Effect::Kind::kSet, .value = value, .attributes = held.attributes};
+}
+
+bool Holds(const Request& request, const Held& held) {
+  switch (request.condition) {
+    case Condition::kNone:
+      return true;
+    case Condition::kAbsent:
+      return !held.exists;
+    case Condition::kPresent:
+      return held.exists;
+    case Condition::kSequence:
+      return held.exists && held.sequence != 0 && held.sequence == request.sequence;
+  }
+  return false;
+}
+
+// The old value goes into the reply, which is written when the record may be gone.
+void ReplyWithCopy(const Held& held, KeyUpdate* update) {
+  ReplyWithValue(held, update->reply());
+  update->bytes()->assign(held.value);
+  update->reply()->value = *update->bytes();
+}
+
+Effect ChangeBySet(const Held& held, KeyUpdate* update) {
+  const Request& request = update->request();
+  Reply* const reply = update->reply();
+  const bool done = Holds(request, held);
+  if (request.returns_old) {
+    ReplyWithCopy(held, update);
+    if (!held.exists) reply->kind = Reply::Kind::kNil;
+  } else if (!done) {
+    reply->kind = Reply::Kind::kNil;
+    reply->absent = !held.exists;
+  }
+  if (!done) return {};
+  Attributes attributes = request.attributes;
+  if (request.keeps_expiry) attributes.expires_at_ms = held.attributes.expires_at_ms;
+  return {.kind = Effect::Kind::kSet, .value = request.value, .attributes = attributes};
+}
+
+Effect ChangeExpiry(const Held& held, KeyUpdate* update) {
+  LookAtPresence(held, update->request(), update->reply());
+  if (!held.exists) return {};
+  if (update->request().number < 0) return {.kind = Effect::Kind::kDelete};
+  Effect effect = Keep(held, held.value);
+  effect.attributes.expires_at_ms = update->request().attributes.expires_at_ms;
+  return effect;
+}
+
+Effect ChangeToPersistent(const Held& held, KeyUpdate* update) {
+  Reply* const reply = update->reply();
+  reply->kind = Reply::Kind::kCount;
+  reply->absent = !held.exists;
+  if (!held.exists || held.attributes.expires_at_ms == 0) return {};
+  reply->number = 1;
+  Effect effect = Keep(held, held.value);
+  effect.attributes.expires_at_ms = 0;
+  return effect;
+}
+
+}  // namespace
+
+void ReplyWithValue(const Held& held, Reply* reply) {
+  if (!held.exists) {
+    reply->status = Status::NotFound();
+    return;
+  }
+  reply->kind = Reply::Kind::kValue;
+  reply->value = held.value;
+  reply->attributes = held.attributes;
+  reply->sequence = held.sequence;
+}
+
+void LookAtValue(const Held& held, const Request&, Reply* reply) { ReplyWithValue(held, reply); }
+
+void LookAtPresence(const Held& held, const Request&, Reply* reply) {
+  reply->kind = Reply::Kind::kCount;
+  reply->number = held.exists ? 1 : 0;
+  reply->absent = !held.exists;
+}
+
+void LookAtTtl(const Held& held, const Request&, Reply* reply) {
+  reply->kind = Reply::Kind::kInteger;
+  reply->absent = !held.exists;
+  reply->number = -2;
+  if (!held.exists) return;
+  reply->number = -1;
+  if (held.attributes.expires_at_ms == 0) return;
+  const uint64_t now_ms = UnixTimeMs();
+  const uint64_t left_ms =
+      held.attributes.expires_at_ms - std::min(now_ms, held.attributes.expires_at_ms);
+  reply->number = static_cast<int64_t>((left_ms + 500) / 1000);
+}
+
+void QueueSet(const Request& request, Writes* writes) {
+  if (request.condition == Condition::kNone && !request.keeps_expiry && !request.returns_old) {
+    writes->Set(request.key, request.value, request.attributes);
+  } else {
+    writes->Change(request.key, ChangeBySet, request);
+  }
+}
+
+void QueueDelete(const Request& request, Writes* writes) {
+  if (request.words.empty()) return writes->Delete(request.key);
+  for (const std::string_view key : request.words) writes->Delete(key);
+}
+
+void AnswerDeletes(std::span<const Operation> operations, Reply* reply) {
+  reply->kind = Reply::Kind::kCount;
+  reply->number = std::count_if(operations.begin(), operations.end(),
+                                [](const Operation& operation) { return operation.took_effect; });
+  reply->absent = reply->number == 0;
+}
+
+void QueueExpire(const Request& request, Writes* writes) {
+  Request dated = request;
+  dated.number = request.attributes.expires_at_ms <= UnixTimeMs() ? -1 : 0;
+  writes->Change(request.key, ChangeExpiry, dated);
+}
+
+void QueuePersist(const Request& request, Writes* writes) {
+  writes->Change(request.key, ChangeToPersistent, request);
+}
+
+}  // namespace keystone

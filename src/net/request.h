@@ -1,0 +1,63 @@
+// One command of a client with its arguments, whatever protocol it came by.
+//
+// The views belong to whoever parsed it, and must stay until the command has been executed, a write
+// until its batch has been applied.
+#ifndef KEYSTONE_NET_REQUEST_H_
+#define KEYSTONE_NET_REQUEST_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "store/update.h"
+
+namespace keystone {
+
+struct Command;
+
+enum class Protocol : uint8_t { kLine, kResp, kMemcached };
+
+using Words = std::span<const std::string_view>;
+
+inline constexpr size_t kDefaultScanCount = 10;
+inline constexpr size_t kMaxScanCount = 10000;
+inline constexpr size_t kMaxScanBytes = size_t{10} << 20;  // of keys as long as the limit allows
+
+// On what a SET depends.
+enum class Condition : uint8_t {
+  kNone,
+  kAbsent,    // NX
+  kPresent,   // XX
+  kSequence,  // the value is still the one whose sequence is known
+};
+
+struct Request {
+  const Command* command = nullptr;
+  std::string_view key{};
+  std::string_view value{};
+  Words words{};  // keys, or keys and values by turns, or what else the command takes
+
+  // Of what is stored. An expiry that is relative to now has been added to it.
+  Attributes attributes{};
+  bool keeps_expiry = false;  // the one that the key has, instead
+  bool returns_old = false;   // the reply is the value before
+  Condition condition = Condition::kNone;
+  uint64_t sequence = 0;  // for kSequence
+
+  int64_t number = 0;  // an increment
+
+  uint64_t cursor = 0;
+  size_t count = kDefaultScanCount;
+  std::string_view prefix{};
+  std::string_view end{};  // the last key of a range that begins with `key`
+  size_t limit = 0;        // of keys; 0: none
+
+  // Memcached's.
+  uint8_t verb = 0;     // its name for the command, where several share one
+  bool silent = false;  // no reply is wanted
+};
+
+}  // namespace keystone
+
+#endif  // KEYSTONE_NET_REQUEST_H_

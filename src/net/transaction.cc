@@ -1,0 +1,49 @@
+#include "net/transaction.h"
+
+#include "store/batch.h"
+
+namespace keystone {
+
+namespace {
+
+// What a short request costs beside its bytes.
+constexpr size_t kOverhead = sizeof(KeptRequest) + 64;
+
+Effect CheckUnchanged(const Held& held, KeyUpdate* update) {
+  const uint64_t sequence = update->request().sequence;
+  const bool same = held.exists ? sequence != 0 && held.sequence == sequence : sequence == 0;
+  if (!same) update->reply()->kind = Reply::Kind::kNil;
+  return {.kind = same ? Effect::Kind::kNone : Effect::Kind::kSkip};
+}
+
+}  // namespace
+
+Status Transaction::Add(Protocol protocol, std::string_view bytes, size_t limit) {
+  bytes_ += bytes.size() + kOverhead;
+  if (bytes_ > limit) {
+    return {Code::kInvalid,
+            "transaction too big: the limit is " + std::to_string(limit) + " bytes"};
+  }
+  requests_.emplace_back(protocol, bytes);
+  return Status::Ok();
+}
+
+void Transaction::Watch(std::string_view key, uint64_t sequence) {
+  watched_.push_back({std::string(key), sequence});
+}
+
+size_t Transaction::QueueGuards(Writes* writes) const {
+  for (const Watched& watched : watched_) {
+    writes->Change(watched.key, CheckUnchanged, {.key = watched.key, .sequence = watched.sequence});
+  }
+  return watched_.size();
+}
+
+void Transaction::Guard(size_t first, size_t guards, Writes* writes) {
+  auto& operations = writes->batch().operations();
+  for (size_t i = first; i < first + guards; i++) {
+    operations[i].guards = static_cast<uint32_t>(operations.size() - i - 1);
+  }
+}
+
+}  // namespace keystone

@@ -1,0 +1,75 @@
+// A client's transaction: requests that wait for their commit, and the keys that must not have
+// changed by then.
+//
+// Requests are kept as the bytes that they came in, and parsed again at the commit: an expiry
+// counts from there. One thread at a time.
+#ifndef KEYSTONE_NET_TRANSACTION_H_
+#define KEYSTONE_NET_TRANSACTION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "net/line.h"
+#include "net/request.h"
+#include "net/writes.h"
+
+namespace keystone {
+
+// A request that outlives what was received.
+struct KeptRequest {
+  KeptRequest(Protocol by, std::string_view received) : protocol(by), bytes(received) {}
+  KeptRequest(const KeptRequest&) = delete;
+  KeptRequest& operator=(const KeptRequest&) = delete;
+
+  const Protocol protocol;
+  const std::string bytes;
+  DecodedBytes decoded;
+  std::vector<std::string_view> words;
+  Request request;  // once parsed; points at the others
+  Status refused;   // why it can't be parsed
+};
+
+class Transaction {
+ public:
+  struct Watched {
+    std::string key;
+    uint64_t sequence;  // of its record; 0: there was no such key
+  };
+
+  bool begun() const { return begun_; }
+  void Begin() { begun_ = true; }
+
+  // A request in it was refused, so nothing of it will be done.
+  void Spoil() { spoilt_ = true; }
+  bool spoilt() const { return spoilt_; }
+
+  // kInvalid: with it, they would take more than `limit` bytes.
+  Status Add(Protocol protocol, std::string_view bytes, size_t limit);
+  std::deque<KeptRequest>& requests() { return requests_; }
+
+  void Watch(std::string_view key, uint64_t sequence);
+  void Unwatch() { watched_.clear(); }
+  const std::vector<Watched>& watched() const { return watched_; }
+
+  // Operations that make all behind them take no effect where a watched key has changed. Their
+  // count; what they guard is told once it is there.
+  size_t QueueGuards(Writes* writes) const;
+  static void Guard(size_t first, size_t guards, Writes* writes);
+
+ private:
+  bool begun_ = false;
+  bool spoilt_ = false;
+  size_t bytes_ = 0;
+  std::deque<KeptRequest> requests_;
+  std::vector<Watched> watched_;
+};
+
+}  // namespace keystone
+
+#endif  // KEYSTONE_NET_TRANSACTION_H_

@@ -1,0 +1,91 @@
+// The writes that a session has queued and not answered yet: their operations, and what is to be
+// said of them once they have been committed.
+//
+// One thread at a time. What requests point at must stay until Clear.
+#ifndef KEYSTONE_NET_WRITES_H_
+#define KEYSTONE_NET_WRITES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/reply.h"
+#include "net/request.h"
+#include "store/batch.h"
+#include "store/update.h"
+
+namespace keystone {
+
+// A command on one key that is decided where its group is ordered. It leaves its reply here.
+class KeyUpdate final : public Update {
+ public:
+  using Change = Effect (*)(const Held& held, KeyUpdate* update);
+
+  // Of the request's words nothing is left when `change` is called.
+  KeyUpdate(Change change, const Request& request) : request_(request), change_(change) {
+    request_.words = {};
+  }
+
+  Effect Decide(const Held& held) override {
+    reply_ = Reply();
+    return change_(held, this);
+  }
+
+  const Request& request() const { return request_; }
+  Reply* reply() { return &reply_; }
+  // What the effect's or the reply's value may point at.
+  std::string* bytes() { return &bytes_; }
+
+ private:
+  Request request_;
+  const Change change_;
+  Reply reply_;
+  std::string bytes_;
+};
+
+// A request whose operations are in the batch.
+struct PendingReply {
+  const Command* command = nullptr;
+  uint32_t first = 0;  // operation
+  uint32_t count = 0;  // of operations
+  uint32_t parts = 0;  // of a transaction: how many of the next replies are its own
+  Protocol protocol = Protocol::kLine;
+  uint8_t verb = 0;
+  bool silent = false;
+};
+
+class Writes {
+ public:
+  void Set(std::string_view key, std::string_view value, const Attributes& attributes) {
+    batch_.Set(key, value, attributes);
+  }
+  void Delete(std::string_view key) { batch_.Delete(key); }
+  // The next `guards` operations take no effect where `change` answers kSkip.
+  KeyUpdate* Change(std::string_view key, KeyUpdate::Change change, const Request& request,
+                    uint32_t guards = 0) {
+    KeyUpdate* const update = &updates_.emplace_back(change, request);
+    batch_.Change(key, update, guards);
+    return update;
+  }
+  void Expect(const PendingReply& reply) { replies_.push_back(reply); }
+
+  bool empty() const { return replies_.empty(); }
+  Batch& batch() { return batch_; }
+  const Batch& batch() const { return batch_; }
+  const std::vector<PendingReply>& replies() const { return replies_; }
+  size_t operations() const { return batch_.operations().size(); }
+
+  void Clear();  // keeps some of the memory for the next
+
+ private:
+  Batch batch_;
+  std::deque<KeyUpdate> updates_;
+  std::vector<PendingReply> replies_;
+};
+
+}  // namespace keystone
+
+#endif  // KEYSTONE_NET_WRITES_H_
