@@ -137,7 +137,8 @@ Status MakeRequest(const std::vector<std::string>& words, std::string* request) 
   }
   if (command.empty()) return UsageError("the command is empty");
   *request = command;
-  const bool joins = ::strcasecmp(command.c_str(), "SCAN") != 0;
+  const bool joins =
+      ::strcasecmp(command.c_str(), "SCAN") != 0 && ::strcasecmp(command.c_str(), "RANGE") != 0;
   if (words.size() > 1) AppendKey(words[1], &request->append(" "));
   if (words.size() > 2 && joins) {
     std::string value = words[2];

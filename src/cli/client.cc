@@ -65,7 +65,8 @@ Result<std::string> DecodeText(std::string_view text) {
 }
 
 bool RepliesWithLines(std::string_view command) {
-  static constexpr std::string_view kCommands[] = {"SCAN", "STATS", "HELP"};
+  static constexpr std::string_view kCommands[] = {"SCAN", "STATS", "HELP",
+                                                   "KEYS", "RANGE", "COMMIT"};
   return std::any_of(std::begin(kCommands), std::end(kCommands), [&](std::string_view name) {
     return name.size() == command.size() &&
            ::strncasecmp(name.data(), command.data(), name.size()) == 0;

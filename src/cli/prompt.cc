@@ -21,9 +21,10 @@ namespace keystone {
 
 namespace {
 
-constexpr const char* kCommands[] = {"COMPACT", "COUNT", "DELETE", "EXISTS", "GET",
-                                     "HELP",    "PING",  "QUIT",   "SCAN",   "SET",
-                                     "STATS",   "SYNC",  "VERSION"};
+constexpr const char* kCommands[] = {"ABORT",  "BEGIN",  "COMMIT", "COMPACT", "COUNT", "DELETE",
+                                     "EXISTS", "EXPIRE", "GET",    "HELP",    "KEYS",  "PERSIST",
+                                     "PING",   "QUIT",   "RANGE",  "SCAN",    "SET",   "STATS",
+                                     "SYNC",   "TTL",    "VERSION"};
 constexpr int kHistoryLines = 1000;
 
 // Called with state 0, 1, 2 ... until it returns none. libedit frees what it returns.
