@@ -4,6 +4,7 @@
 #include <array>
 
 #include "net/key_commands.h"
+#include "net/memcached_commands.h"
 #include "net/resp_request.h"
 #include "net/server_commands.h"
 
@@ -104,6 +105,8 @@ constexpr std::array kCommands = {
     Command{.name = "WATCH", .arity = -2, .parse = ParseRespKeys, .role = kWatch},
     Command{.name = "UNWATCH", .arity = 1, .role = kUnwatch},
     Command{.name = "RESET", .arity = 1, .role = kReset},
+    Command{.name = "EXTEND", .counter = &Counters::commands_set, .queue = QueueExtend},
+    Command{.name = "STEP", .queue = QueueStep},
     Command{.name = "COMPACT",
             .arguments = kNone,
             .usage = "COMPACT",

@@ -94,7 +94,8 @@ class Connection final : private SessionHost {
       : context_(context),
         fd_(membership.fd()),
         counters_(membership.counters()),
-        session_(context.store, &context.limits, this, membership.counters()) {}
+        session_(context.store, &context.limits, this, membership.counters(),
+                 membership.protocol()) {}
 
   void Run() {
     SetTimeouts();

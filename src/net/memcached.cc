@@ -4,7 +4,6 @@
 #include <array>
 #include <charconv>
 #include <limits>
-#include <utility>
 
 #include "net/session.h"
 
@@ -79,8 +78,8 @@ std::string_view TakeWord(std::string_view* line) {
   return word;
 }
 
-struct Words {
-  explicit Words(std::string_view line) {
+struct LineWords {
+  explicit LineWords(std::string_view line) {
     for (count = 0; count < kAnyNumber; ++count) {
       const std::string_view word = TakeWord(&line);
       if (word.empty()) return;
@@ -130,24 +129,24 @@ MemcachedStep Unknown(std::string_view line) {
   return {.kind = Kind::kHttp, .closes = true, .text = line};
 }
 
-MemcachedStep Arithmetic(const Words& words, MemcachedRequest request) {
+MemcachedStep Arithmetic(const LineWords& words, MemcachedRequest request) {
   if (!ParseNumber(words[2], &request.delta)) return Refusal(kBadDelta, request.noreply);
   return Accepted(request);
 }
 
-MemcachedStep Touch(const Words& words, MemcachedRequest request) {
+MemcachedStep Touch(const LineWords& words, MemcachedRequest request) {
   if (!ParseNumber(words[2], &request.exptime)) return Refusal(kBadExptime, request.noreply);
   return Accepted(request);
 }
 
 // Once it took a time for which the key could not be added again; 0 is still understood.
-MemcachedStep Delete(const Words& words, const MemcachedRequest& request) {
+MemcachedStep Delete(const LineWords& words, const MemcachedRequest& request) {
   const size_t arguments = words.count - 2 - (request.noreply ? 1 : 0);
   const bool valid = arguments == 0 || (arguments == 1 && words[2] == "0");
   return valid ? Accepted(request) : Refusal(kDeleteUsage, request.noreply);
 }
 
-MemcachedStep Keyed(const Words& words, const Limits& limits, MemcachedRequest request) {
+MemcachedStep Keyed(const LineWords& words, const Limits& limits, MemcachedRequest request) {
   request.key = words[1];
   if (request.verb == kDelete && words.count == 2) request.noreply = false;  // it is the key
   if (!KeyFits(request.key, limits)) return Refusal(kBadFormat, request.noreply);
@@ -155,7 +154,7 @@ MemcachedStep Keyed(const Words& words, const Limits& limits, MemcachedRequest r
   return request.verb == kTouch ? Touch(words, request) : Arithmetic(words, request);
 }
 
-MemcachedStep FlushAll(const Words& words, MemcachedRequest request) {
+MemcachedStep FlushAll(const LineWords& words, MemcachedRequest request) {
   const bool has_delay = words.count > (request.noreply ? 2 : 1);
   if (has_delay && !ParseNumber(words[1], &request.exptime)) {
     return Refusal(kBadExptime, request.noreply);
@@ -163,13 +162,13 @@ MemcachedStep FlushAll(const Words& words, MemcachedRequest request) {
   return Accepted(request);
 }
 
-MemcachedStep Verbosity(const Words& words, const MemcachedRequest& request) {
+MemcachedStep Verbosity(const LineWords& words, const MemcachedRequest& request) {
   uint32_t level = 0;
   return ParseNumber(words[1], &level) ? Accepted(request) : Refusal(kBadFormat, request.noreply);
 }
 
 // A request that is one line.
-MemcachedStep Lone(const Words& words, MemcachedVerb verb, const Limits& limits) {
+MemcachedStep Lone(const LineWords& words, MemcachedVerb verb, const Limits& limits) {
   MemcachedRequest request{.verb = verb};
   if (verb == kVersion || verb == kQuit) return Accepted(request);
   if (verb == kStats) {
@@ -183,7 +182,7 @@ MemcachedStep Lone(const Words& words, MemcachedVerb verb, const Limits& limits)
 }
 
 // What the line of a storage command says but the size of its data.
-bool ParseStorage(const Words& words, const Limits& limits, MemcachedRequest* request) {
+bool ParseStorage(const LineWords& words, const Limits& limits, MemcachedRequest* request) {
   request->key = words[1];
   return KeyFits(request->key, limits) && ParseNumber(words[2], &request->client_flags) &&
          ParseNumber(words[3], &request->exptime) &&
@@ -192,7 +191,7 @@ bool ParseStorage(const Words& words, const Limits& limits, MemcachedRequest* re
 
 // `data` is what follows the line. That of a refused line is skipped where its size is known, so
 // that none of it is taken for a command.
-MemcachedStep Storage(const Words& words, MemcachedVerb verb, std::string_view data,
+MemcachedStep Storage(const LineWords& words, MemcachedVerb verb, std::string_view data,
                       const Limits& limits, uint64_t* skips) {
   MemcachedRequest request{.verb = verb, .noreply = words.EndWithNoreply()};
   uint64_t size = 0;
@@ -224,13 +223,24 @@ void AppendNumber(uint64_t number, std::string* out) {
 }  // namespace
 
 MemcachedStep MemcachedParser::Next(std::string_view input, const Limits& limits) {
-  const auto skipped = static_cast<size_t>(std::min<uint64_t>(skips_, input.size()));
-  skips_ -= skipped;
+  const size_t skipped = Skip(input);
   input.remove_prefix(skipped);
   MemcachedStep step;
-  if (skips_ == 0) step = fetching_ ? NextKey(input, 0) : NextLine(input, limits);
+  if (skips_ == 0 && !abandoned_) step = fetching_ ? NextKey(input, 0) : NextLine(input, limits);
   step.used += skipped;
   return step;
+}
+
+size_t MemcachedParser::Skip(std::string_view input) {
+  if (abandoned_) {
+    const size_t end = input.find('\n');
+    if (end == input.npos) return input.size();
+    abandoned_ = fetching_ = false;
+    return end + 1;
+  }
+  const auto size = static_cast<size_t>(std::min<uint64_t>(skips_, input.size()));
+  skips_ -= size;
+  return size;
 }
 
 MemcachedStep MemcachedParser::NextLine(std::string_view input, const Limits& limits) {
@@ -243,7 +253,7 @@ MemcachedStep MemcachedParser::NextLine(std::string_view input, const Limits& li
   }
   if (!finished) return {};
   if (line.ends_with('\r')) line.remove_suffix(1);
-  const Words words(line);
+  const LineWords words(line);
   const Verb* const verb = FindVerb(words[0]);
   MemcachedStep step;
   if (verb == nullptr) {
@@ -282,10 +292,11 @@ std::string_view MemcachedParser::StartFetch(MemcachedVerb verb, std::string_vie
   return {};
 }
 
-// `input` holds the end of the line, which is used once there are no more keys.
+// From `start` on, `input` is the rest of the line, or the beginning of that.
 MemcachedStep MemcachedParser::NextKey(std::string_view input, size_t start) {
-  start = input.find_first_not_of(' ', start);
+  start = std::min(input.find_first_not_of(' ', start), input.size());
   const size_t end = input.find_first_of(" \n", start);
+  if (end == input.npos) return {};
   std::string_view key = input.substr(start, end - start);
   if (input[end] == '\n' && key.ends_with('\r')) key.remove_suffix(1);
   if (!key.empty()) {
@@ -297,9 +308,12 @@ MemcachedStep MemcachedParser::NextKey(std::string_view input, size_t start) {
   return {.kind = Kind::kEnd, .used = end + 1};
 }
 
-size_t MemcachedParser::Abandon(std::string_view input) {
-  if (!std::exchange(fetching_, false)) return 0;
-  return input.find('\n') + 1;
+std::string_view KeyOfFetch(std::string_view input, const Limits& limits, MemcachedParser* parser,
+                            size_t* size) {
+  const MemcachedStep step = parser->Next(input, limits);
+  *size = step.kind == Kind::kUnfinished ? 0 : step.used;
+  const bool fetches = step.kind == Kind::kRequest && Fetches(step.request.verb);
+  return fetches ? step.request.key : std::string_view();
 }
 
 uint64_t MemcachedExpiry(int64_t exptime, uint64_t now_ms) {

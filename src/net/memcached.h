@@ -75,14 +75,15 @@ struct MemcachedStep {
 // comes next without taking it.
 class MemcachedParser {
  public:
-  // `input` begins behind what the last step has used and holds all that it held then; bytes of an
-  // unfinished line are not searched twice.
+  // `input` begins behind what the last step has used. After kUnfinished it holds all that it held
+  // then: bytes of an unfinished line are not searched twice.
   MemcachedStep Next(std::string_view input, const Limits& limits);
 
-  // Gives up a line that fetches, of which `input` begins with the rest. Returns the size of that.
-  size_t Abandon(std::string_view input);
+  // Of a line that fetches, neither the keys that are left nor the end are handed out.
+  void Abandon() { abandoned_ = fetching_; }
 
  private:
+  size_t Skip(std::string_view input);
   MemcachedStep NextLine(std::string_view input, const Limits& limits);
   std::string_view StartFetch(MemcachedVerb verb, std::string_view line, const Limits& limits,
                               size_t* before_keys);
@@ -91,9 +92,15 @@ class MemcachedParser {
   size_t searched_ = 0;    // bytes of the unfinished line that are known to hold no LF
   uint64_t skips_ = 0;     // bytes still to come of a data block that was refused
   bool fetching_ = false;  // within a line that fetches:
+  bool abandoned_ = false;
   MemcachedVerb verb_ = MemcachedVerb::kGet;
   int64_t exptime_ = 0;
 };
+
+// The key where `input` begins with one to fetch, else empty. `size`: of what was parsed, 0 where
+// that is not complete.
+std::string_view KeyOfFetch(std::string_view input, const Limits& limits, MemcachedParser* parser,
+                            size_t* size);
 
 // When what is stored with `exptime` expires, Unix time in ms; 0: never. Up to 30 days count from
 // now, more is Unix time in s, what is negative has expired already.

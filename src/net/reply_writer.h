@@ -20,8 +20,8 @@ struct ReplyForm {
   std::string_view key = {};  // of the value
 };
 
-// A value that could not be read while it was copied becomes an error.
-void AppendReply(const ReplyForm& form, const Reply& reply, std::string* out);
+// A value that could not be read while it was copied becomes an error. False for an error.
+bool AppendReply(const ReplyForm& form, const Reply& reply, std::string* out);
 
 // That of a command that was done, or was not.
 void AppendStatus(const ReplyForm& form, const Status& status, std::string* out);

@@ -34,8 +34,9 @@
 namespace keystone {
 
 struct ServerOptions {
-  std::vector<Address> listen;  // empty: 127.0.0.1:7878, and [::1]:7878 where IPv6 exists
-  UnixAccess unix_access;       // of Unix sockets
+  std::vector<Address> listen;            // empty: 127.0.0.1:7878, and [::1]:7878 where IPv6 exists
+  std::vector<Address> listen_memcached;  // for clients of its text protocol
+  UnixAccess unix_access;                 // of Unix sockets
   size_t max_connections = 1024;
   Limits limits;
   // 0: never.
@@ -75,7 +76,8 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // As bound: "127.0.0.1:43211", "[::1]:43211", "unix:/path".
+  // As bound: "127.0.0.1:43211", "[::1]:43211", "unix:/path"; those for memcached's clients behind
+  // the others, with "memcached " in front.
   std::vector<std::string> Addresses() const;
 
   // Starts the threads and listens. `signal_fd` is non-blocking and brings a byte a signal, its
@@ -94,18 +96,23 @@ class Server {
  private:
   enum class Phase { kServing, kDraining, kCutting };
 
+  struct Bound {
+    Protocol protocol;
+    std::unique_ptr<Listener> listener;
+  };
+
   Server(const ServerOptions& options, const Log& log);
   Status BindAll();
   Status BindDefault();
-  Status BindOne(const Address& address);
+  Status BindOne(const Address& address, Protocol protocol);
   Status StartEvents();
   Status StartLoops();
   Status StartListeners();
 
   // Callbacks of the loop.
-  void OnAccept(Fd client);
+  void OnAccept(Fd client, Protocol protocol);
   Status Serve(Registry::Membership* membership);
-  void OnExhausted(Fd client, int error);
+  void OnExhausted(Fd client, Protocol protocol, int error);
   void OnSignals();
   void OnWake();
   void OnTimer();
@@ -143,7 +150,7 @@ class Server {
   EventHandle signal_event_;
   EventHandle wake_event_;
   EventHandle timer_;  // the drain's
-  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<Bound> listeners_;
 
   Phase phase_ = Phase::kServing;
   bool reloading_ = false;  // on_reloading was called, on_reloaded not yet

@@ -160,12 +160,29 @@ TEST(Memcached, RefusesALineThatFetchesAsAWhole) {
 
 TEST(Memcached, GivesUpTheRestOfALineThatFetches) {
   MemcachedParser parser;
-  const std::string_view input = "get a b c\r\nversion\r\n";
-  size_t used = parser.Next(input, kLimits).used;
-  used += parser.Abandon(input.substr(used));
-  STRCMP_EQUAL("version\r\n", std::string(input.substr(used)).c_str());
-  CHECK_TRUE(parser.Next(input.substr(used), kLimits).request.verb == MemcachedVerb::kVersion);
-  LONGS_EQUAL(0, parser.Abandon("version\r\n"));
+  (void)parser.Next("get a b c\r\n", kLimits);
+  parser.Abandon();
+  LONGS_EQUAL(4, parser.Next(" b c", kLimits).used);
+  const MemcachedStep step = parser.Next("\r\nversion\r\n", kLimits);
+  CHECK_TRUE(step.kind == MemcachedStep::Kind::kRequest);
+  CHECK_TRUE(step.request.verb == MemcachedVerb::kVersion);
+  LONGS_EQUAL(11, step.used);
+}
+
+TEST(Memcached, GivesUpNothingOutsideOfALineThatFetches) {
+  Talk talk;
+  (void)talk.Receive("get a\r\n");
+  talk.parser().Abandon();
+  STRCMP_EQUAL("version\n", talk.Receive("version\r\n").c_str());
+}
+
+TEST(Memcached, WaitsWhereOnlyAPartOfTheKeysIsThere) {
+  MemcachedParser parser;
+  (void)parser.Next("get a bb c\r\n", kLimits);
+  CHECK_TRUE(parser.Next(" b", kLimits).kind == MemcachedStep::Kind::kUnfinished);
+  CHECK_TRUE(parser.Next("  ", kLimits).kind == MemcachedStep::Kind::kUnfinished);
+  CHECK_TRUE(parser.Next("\r", kLimits).kind == MemcachedStep::Kind::kUnfinished);
+  STRCMP_EQUAL("bb", std::string(parser.Next(" bb ", kLimits).request.key).c_str());
 }
 
 TEST(Memcached, TakesTheDataOfAStorageCommandByItsSize) {
