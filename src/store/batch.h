@@ -20,18 +20,20 @@ struct Operation {
 
   Kind kind = Kind::kSet;
   std::string_view key;      // 1 to kMaxKeySize bytes
-  std::string_view value{};  // at most kMaxValueSize bytes; of a kSet
-  Attributes attributes{};   // of a kSet
+  std::string_view value{};  // at most kMaxValueSize bytes; of a kSet, or what an update set
+  Attributes attributes{};   // likewise
   Update* update = nullptr;  // of a kUpdate; decides what it does
   uint32_t guards = 0;       // of a kUpdate: how many of the next operations its kSkip concerns
 
   // Set by Store::Apply where it returned Ok: a kSet always takes effect, a kDelete only where its
-  // key existed, a kUpdate as it has decided, none of what is skipped.
+  // key existed, a kUpdate as it has decided (to delete a key that does not exist is nothing), none
+  // of what is skipped.
   bool took_effect = false;
   bool skipped = false;  // by a guard before it; an update that is skipped was not asked
 
   // Used between preparation and commit.
-  bool deletes = false;  // what it came to
+  bool is_written = false;  // the log gets a record of it
+  bool deletes = false;     // and that is a tombstone
   uint32_t body_crc = 0;
 };
 

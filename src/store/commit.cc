@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "base/bus_guard.h"
 #include "base/escape.h"
 #include "base/file.h"
 
@@ -18,25 +19,16 @@ constexpr uint64_t kRoundLimit = uint64_t{4} << 20;
 // A leader's own client waits for them all.
 constexpr int kRoundsALeader = 16;
 
-// A map that was big once takes as long to clear for ever, even when it is empty.
-template <class Map>
-void Empty(Map* map) {
-  constexpr size_t kKeptBuckets = 1024;
-  if (map->bucket_count() > kKeptBuckets) {
-    *map = Map();
-  } else if (!map->empty()) {
-    map->clear();
-  }
+// Of a batch that is decided: the log gets something of it.
+bool Writes(const Batch& batch) {
+  return std::any_of(batch.operations().begin(), batch.operations().end(),
+                     [](const Operation& o) { return o.is_written; });
 }
 
-bool HasDelete(const Batch* batch) {
-  return std::any_of(batch->operations().begin(), batch->operations().end(),
-                     [](const Operation& o) { return o.kind == Operation::Kind::kDelete; });
-}
-
-bool HasSet(const Batch* batch) {
-  return std::any_of(batch->operations().begin(), batch->operations().end(),
-                     [](const Operation& o) { return o.kind == Operation::Kind::kSet; });
+// And that is not all tombstones.
+bool Sets(const Batch& batch) {
+  return std::any_of(batch.operations().begin(), batch.operations().end(),
+                     [](const Operation& o) { return o.is_written && !o.deletes; });
 }
 
 }  // namespace
@@ -51,7 +43,8 @@ Commit::Commit(const Options& options, Directory* directory, Reserve* reserve, S
       log_(log),
       health_(log),
       active_(segments->active()),
-      next_sequence_(next_sequence) {
+      next_sequence_(next_sequence),
+      decider_(segments, index) {
   appended_offset_ = synced_offset_ = active_->size();
   // The first mark tells of what recovery has found and synced.
   marked_offset_ = kSegmentHeaderSize;
@@ -71,8 +64,7 @@ void Commit::Submit(std::span<Batch* const> batches) {
       size = {};
     }
     count++;
-    size.bytes += next.bytes;
-    size.copied_bytes += next.copied_bytes;
+    size += next;
   }
   if (count > 0) SubmitTogether(batches, size);
 }
@@ -174,8 +166,10 @@ Commit::Waiter* Commit::LeadRound() {
   lock.unlock();
   try {
     ServeRound(round, synced_offset);
-  } catch (const std::bad_alloc&) {  // for an error's text: nothing was committed
-    const Status status(Code::kSystem, "out of memory");  // so short that it takes none
+  } catch (const std::bad_alloc&) {
+    // For an error's text. Where the store has become read-only, the log may have the round.
+    const Code code = read_only() ? Code::kReadOnly : Code::kSystem;
+    const Status status(code, "out of memory");  // so short that it takes none
     if (round->sealed != nullptr) *round->sealed = status;
     Refuse(round, status);
   }
@@ -265,22 +259,34 @@ Status Commit::CommitRound(Waiter* round, uint64_t* synced_offset) {
 Status Commit::WriteWithReserve(Waiter* round, uint64_t* synced_offset) {
   if (reserve_->released()) {
     const Status full(Code::kNoSpace, "the disk is full");
-    if (!LeaveDeletes(round, full)) return full;
+    const Status status = WriteRound(round, &full, synced_offset);
+    return status.ok() && !HasGood(round) ? full : status;
   }
-  const Status status = WriteRound(round, synced_offset);
-  if (status.code() != Code::kNoSpace || reserve_->released()) return status;
-  if (!LeaveDeletes(round, status) || !reserve_->Release(status)) return status;
-  return WriteRound(round, synced_offset);
+  const Status status = WriteRound(round, nullptr, synced_offset);
+  if (status.code() != Code::kNoSpace) return status;
+  const bool has_deletes = LeaveDeletes(round, status);
+  if (!HasGood(round) || (has_deletes && !reserve_->Release(status))) return status;
+  return WriteRound(round, &status, synced_offset);
 }
 
-// Refuses the batches that set something; false where no others are left.
+// Refuses the batches that were decided to set something. True where others want to write.
 bool Commit::LeaveDeletes(Waiter* round, const Status& status) {
   bool left = false;
   ForEachBatch(round, [&](Batch* batch) {
-    if (HasSet(batch) && batch->status().ok()) batch->set_status(status);
-    left = left || batch->status().ok();
+    if (!batch->status().ok()) return;
+    if (Sets(*batch))
+      batch->set_status(status);
+    else
+      left = left || Writes(*batch);
   });
   return left;
+}
+
+// False where all batches have been refused.
+bool Commit::HasGood(const Waiter* round) {
+  bool has = false;
+  ForEachBatch(round, [&](const Batch* batch) { has = has || batch->status().ok(); });
+  return has;
 }
 
 Status Commit::SealActive() {
@@ -292,29 +298,12 @@ Status Commit::SealActive() {
   }
 }
 
-Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
-  BatchSize size;
-  round_has_deletes_ = false;
-  for (const Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
-    size.bytes += waiter->size.bytes;
-    size.copied_bytes += waiter->size.copied_bytes;
-    round_has_deletes_ = round_has_deletes_ ||
-                         std::any_of(waiter->batches.begin(), waiter->batches.end(), HasDelete);
-  }
-  if (NeedsMark(*synced_offset)) size.bytes += kSyncMarkSize;
-  if (Status status = MakeRoom(size.bytes, synced_offset); !status.ok()) return status;
-
+// Batches that set something are refused with `refusal`, if there is one.
+Status Commit::WriteRound(Waiter* round, const Status* refusal, uint64_t* synced_offset) {
+  bool marks = false;
+  Status encoded = EncodeRound(round, refusal, synced_offset, &marks);
+  if (!encoded.ok() || round_.empty()) return encoded;
   const uint64_t start = active_->size();
-  round_.Start(next_sequence_, start, size.copied_bytes + kSyncMarkSize);
-  const bool marks = NeedsMark(*synced_offset);
-  if (marks) round_.AddSyncMark(*synced_offset);
-  Empty(&decided_);
-  ForEachBatch(round, [&](Batch* batch) {
-    if (batch->status().ok()) batch->set_status(Decide(batch));
-    if (batch->status().ok()) round_.AddGroup(*batch);
-  });
-  if (round_.empty()) return Status::Ok();
-
   if (Status status = Append(); !status.ok()) {
     return status.code() == Code::kReadOnly ? BecomeReadOnly(status) : status;
   }
@@ -323,6 +312,58 @@ Status Commit::WriteRound(Waiter* round, uint64_t* synced_offset) {
   if (marks) marked_offset_ = *synced_offset;
   Publish();
   return Status::Ok();
+}
+
+// Of a page that can't be read come zeros from then on (BusGuard). Where that has happened
+// meanwhile, what was a good value when it was looked at may not have been when it was used: that
+// is found out by looking again.
+Status Commit::EncodeRound(Waiter* round, const Status* refusal, uint64_t* synced_offset,
+                           bool* marks) {
+  BatchSize size;
+  uint64_t faults_before = 0;
+  do {
+    faults_before = BusGuard::faults();
+    size = Decide(round, refusal);
+    if (size.bytes == 0) {
+      round_.Start(next_sequence_, active_->size(), 0);
+      return Status::Ok();
+    }
+    if (NeedsMark(*synced_offset)) size.bytes += kSyncMarkSize;
+    if (Status status = MakeRoom(size.bytes, synced_offset); !status.ok()) return status;
+
+    round_.Start(next_sequence_, active_->size(), size.copied_bytes + kSyncMarkSize);
+    *marks = NeedsMark(*synced_offset);
+    if (*marks) round_.AddSyncMark(*synced_offset);
+    ForEachBatch(round, [&](const Batch* batch) {
+      if (batch->status().ok()) round_.AddGroup(*batch);
+    });
+  } while (size.is_open && BusGuard::faults() != faults_before);
+  return Status::Ok();
+}
+
+// Tells the size of what is to be written. A batch that can't be decided is left out of the round.
+BatchSize Commit::Decide(Waiter* round, const Status* refusal) {
+  BatchSize prepared;
+  for (const Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
+    prepared += waiter->size;
+  }
+  if (!prepared.is_open && refusal == nullptr) return prepared;
+  BatchSize size;
+  size.is_open = prepared.is_open;
+  decider_.Start();
+  ForEachBatch(round, [&](Batch* batch) {
+    if (!batch->status().ok()) return;
+    Status status = decider_.Decide(batch);
+    if (status.ok() && refusal != nullptr && Sets(*batch)) {
+      decider_.Undo();
+      status = *refusal;
+    }
+    if (!status.ok()) return batch->set_status(std::move(status));
+    for (const Operation& operation : batch->operations()) {
+      if (operation.is_written) size += SizeOf(operation);
+    }
+  });
+  return size;
 }
 
 // To reserve pays where each round is synced.
@@ -372,7 +413,9 @@ Status Commit::Rotate(uint64_t size_bytes) {
 
 // A segment is on stable storage under its name before a MANIFEST names it.
 Status Commit::Install(Segment& segment) {
-  if (Status status = segments_->CheckRoom(segment.number()); !status.ok()) return status;
+  // That is not the disk's room, so there is no way out of it in the reserve.
+  Status room = segments_->CheckRoom(segment.number());
+  if (!room.ok()) return room.As(Code::kSystem);
   if (Status status = segment.Finish(); !status.ok()) return status;
   if (Status status = directory_->Sync(); !status.ok()) return status.As(Code::kReadOnly);
   return directory_->CommitAppended(segment.number());
@@ -387,36 +430,6 @@ void Commit::Begin(std::shared_ptr<Segment> active) {
 void Commit::Adopt(std::shared_ptr<Segment> active) {
   Begin(std::move(active));
   health_.Cure();
-}
-
-// Sets took_effect: a set always does, a delete where its key exists at this place of the log. A
-// batch that can't be decided is left out of the round.
-Status Commit::Decide(Batch* batch) {
-  Empty(&decided_by_batch_);
-  for (Operation& operation : batch->operations()) {
-    operation.took_effect = true;
-    const bool is_set = operation.kind == Operation::Kind::kSet;
-    if (!is_set) {
-      Status status = Exists(operation.key, &operation.took_effect);
-      if (!status.ok()) return status;
-    }
-    if (round_has_deletes_) decided_by_batch_[operation.key] = is_set;
-  }
-  for (const auto& [key, exists] : decided_by_batch_) decided_[key] = exists;
-  return Status::Ok();
-}
-
-Status Commit::Exists(std::string_view key, bool* exists) const {
-  for (const auto* decisions : {&decided_by_batch_, &decided_}) {
-    if (const auto decided = decisions->find(key); decided != decisions->end()) {
-      *exists = decided->second;
-      return Status::Ok();
-    }
-  }
-  RecordView record;
-  Status status = index_->Find(key, &record);
-  *exists = status.ok();
-  return status.code() == Code::kNotFound ? Status::Ok() : status;
 }
 
 Status Commit::SyncRound(uint64_t round_start) {
@@ -436,9 +449,9 @@ void Commit::Publish() {
   for (const Round::Placed& placed : round_.placed()) {
     const Operation& operation = *placed.operation;
     Status status =
-        operation.kind == Operation::Kind::kSet
-            ? index_->Put(operation.key, {active_->number(), placed.offset}, placed.size_bytes)
-            : index_->Erase(operation.key);
+        operation.deletes
+            ? index_->Erase(operation.key)
+            : index_->Put(operation.key, {active_->number(), placed.offset}, placed.size_bytes);
     // A key deleted twice in one round is gone by now.
     if (!status.ok() && status.code() != Code::kNotFound) {
       log_->Write(Priority::kCritical, "%s", status.message().c_str());

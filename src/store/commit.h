@@ -1,13 +1,13 @@
 // Group commit: one leader appends and syncs for all who wait, then publishes to the index.
 //
 // A thread that has batches queues up with them. The first in the queue leads: it takes everybody
-// who waits with it, decides their deletes, encodes all groups, appends them with one write, syncs
-// if the policy is `always`, points the index at them and wakes the others. Whoever comes meanwhile
-// makes up the next round, which the same leader commits unless it has done so often enough. So the
-// order of rounds is the order of the log is the order of visibility, and nobody reads what a crash
-// could take back.
+// who waits with it, decides their deletes and updates, encodes all groups, appends them with one
+// write, syncs if the policy is `always`, points the index at them and wakes the others. Whoever
+// comes meanwhile makes up the next round, which the same leader commits unless it has done so
+// often enough. So the order of rounds is the order of the log is the order of visibility, and
+// nobody reads what a crash could take back.
 //
-// Where the disk is full, the reserve is let go for batches of deletes only: what makes room.
+// Where the disk is full, the reserve is let go for batches that only delete: what makes room.
 //
 // A sync mark goes ahead of a round's groups when more of the segment is on stable storage than the
 // last mark says.
@@ -25,14 +25,12 @@
 #include <mutex>
 #include <span>
 #include <string>
-#include <string_view>
-#include <unordered_map>
-#include <vector>
 
 #include "base/log.h"
 #include "base/semaphore.h"
 #include "base/status.h"
 #include "store/batch.h"
+#include "store/decider.h"
 #include "store/directory.h"
 #include "store/health.h"
 #include "store/index.h"
@@ -127,16 +125,17 @@ class Commit {
   Status CommitRound(Waiter* round, uint64_t* synced_offset);
   Status WriteWithReserve(Waiter* round, uint64_t* synced_offset);
   static bool LeaveDeletes(Waiter* round, const Status& status);
+  static bool HasGood(const Waiter* round);
   Status SealActive();
-  Status WriteRound(Waiter* round, uint64_t* synced_offset);
+  Status WriteRound(Waiter* round, const Status* refusal, uint64_t* synced_offset);
+  Status EncodeRound(Waiter* round, const Status* refusal, uint64_t* synced_offset, bool* marks);
+  BatchSize Decide(Waiter* round, const Status* refusal);
   Status Append();
   bool NeedsMark(uint64_t synced_offset) const;
   Status MakeRoom(uint64_t size_bytes, uint64_t* synced_offset);
   Status Rotate(uint64_t size_bytes);
   Status Install(Segment& segment);
   void Begin(std::shared_ptr<Segment> active);
-  Status Decide(Batch* batch);
-  Status Exists(std::string_view key, bool* exists) const;
   Status SyncRound(uint64_t round_start);
   void Publish();
   void LogRefusals(const Status& status);
@@ -166,10 +165,7 @@ class Commit {
   uint64_t next_sequence_;
   uint64_t marked_offset_ = 0;  // what the last sync mark of the active segment says
   Round round_;
-  // Whether keys that this round, and its batch at hand, set or delete exist by then.
-  std::unordered_map<std::string_view, bool> decided_;
-  std::unordered_map<std::string_view, bool> decided_by_batch_;
-  bool round_has_deletes_ = false;
+  Decider decider_;
   bool refusing_ = false;  // the last round failed
 
   std::atomic<uint64_t> fsyncs_{0};

@@ -82,13 +82,19 @@ RecordState DecodeRecord(std::string_view bytes, RecordView* record) {
 
 uint64_t SyncMarkOffset(const RecordView& mark) { return load_little_u64(Unsigned(mark.value)); }
 
-size_t RecordSize(std::string_view key, std::string_view value) {
-  return kRecordHeaderSize + key.size() + value.size();
+size_t RecordSize(std::string_view key, std::string_view value, const Attributes& attributes) {
+  const size_t attributes_size = attributes.empty() ? 0 : kAttributesSize;
+  return kRecordHeaderSize + attributes_size + key.size() + value.size();
 }
 
 size_t TombstoneSize(std::string_view key) { return kRecordHeaderSize + key.size(); }
 
-uint32_t BodyCrc(std::string_view key, std::string_view value) { return Crc32(value, Crc32(key)); }
+uint32_t BodyCrc(std::string_view key, std::string_view value, const Attributes& attributes) {
+  if (attributes.empty()) return Crc32(value, Crc32(key));
+  char bytes[kAttributesSize];
+  EncodeAttributes(attributes, bytes);
+  return Crc32(value, Crc32(key, Crc32({bytes, sizeof bytes})));
+}
 
 void EncodeHeader(uint64_t sequence, uint32_t value_size, size_t key_size, uint16_t flags,
                   uint32_t body_crc, char* out) {
@@ -99,6 +105,11 @@ void EncodeHeader(uint64_t sequence, uint32_t value_size, size_t key_size, uint1
   store_little_u16(p + 20, static_cast<uint16_t>(key_size));
   store_little_u16(p + 22, flags);
   store_little_u32(p, Crc32({out + 4, 20}));
+}
+
+void EncodeAttributes(const Attributes& attributes, char* out) {
+  store_little_u32(Unsigned(out), attributes.client_flags);
+  store_little_u64(Unsigned(out) + 4, attributes.expires_at_ms);
 }
 
 void EncodeSyncMark(uint64_t sequence, uint64_t offset, char* out) {

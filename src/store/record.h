@@ -18,6 +18,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "store/attributes.h"
+
 namespace keystone {
 
 inline constexpr size_t kRecordHeaderSize = 24;
@@ -48,6 +50,7 @@ struct RecordView {
 
   bool group_goes_on() const { return (flags & kGroupGoesOn) != 0; }
   bool is_sync_mark() const { return (flags & kSyncMark) != 0; }
+  Attributes attributes() const { return {client_flags, expires_at_ms}; }
   size_t size_bytes() const { return kRecordHeaderSize + body.size(); }
 };
 
@@ -74,16 +77,18 @@ RecordState DecodeRecord(std::string_view bytes, RecordView* record);
 // The offset that a sync mark carries: all bytes of its segment before it were on stable storage.
 uint64_t SyncMarkOffset(const RecordView& mark);
 
-// Bytes that a record takes on disk.
-size_t RecordSize(std::string_view key, std::string_view value);
+// Bytes that a record takes on disk. One without attributes has no room for them.
+size_t RecordSize(std::string_view key, std::string_view value, const Attributes& attributes = {});
 size_t TombstoneSize(std::string_view key);
 
-// CRC of a body that has no attributes.
-uint32_t BodyCrc(std::string_view key, std::string_view value);
+uint32_t BodyCrc(std::string_view key, std::string_view value, const Attributes& attributes = {});
 
 // Writes the 24 bytes of a header to `out`. `value_size` is kTombstone for a tombstone.
 void EncodeHeader(uint64_t sequence, uint32_t value_size, size_t key_size, uint16_t flags,
                   uint32_t body_crc, char* out);
+
+// Writes the kAttributesSize bytes that stand before the key to `out`.
+void EncodeAttributes(const Attributes& attributes, char* out);
 
 // Writes the kSyncMarkSize bytes of a sync mark to `out`.
 void EncodeSyncMark(uint64_t sequence, uint64_t offset, char* out);

@@ -18,11 +18,18 @@
 namespace keystone {
 
 struct BatchSize {
-  uint64_t bytes = 0;         // on disk, at most
+  uint64_t bytes = 0;         // on disk
   uint64_t copied_bytes = 0;  // of them, those that pass through the round's buffer
+  bool is_open = false;       // deletes or updates, yet to be decided, may make it another one
+
+  BatchSize& operator+=(const BatchSize& other);
 };
 
-// Fills in a batch's body CRCs and tells its size. Any thread, before the commit.
+// Of the record that `operation` comes to.
+BatchSize SizeOf(const Operation& operation);
+
+// Fills in what is certain of a batch's operations before their turn in the log, body CRCs
+// included, and tells its size, in which an update counts as if it set an empty value. Any thread.
 BatchSize Prepare(Batch* batch);
 
 class Round {
@@ -38,7 +45,7 @@ class Round {
 
   void AddSyncMark(uint64_t synced_offset);
 
-  // Encodes the operations that have took_effect set, as one group.
+  // Encodes the operations that have is_written set, as one group.
   void AddGroup(const Batch& batch);
 
   bool empty() const { return placed_.empty(); }  // of groups: a mark alone is not worth a write

@@ -73,7 +73,7 @@ Result<std::shared_ptr<Segment>> Segment::Create(const std::string& directory,
                                                  uint64_t capacity_bytes) {
   const std::string path = directory + "/" + SegmentName(header.number);
   if (header.number > std::numeric_limits<uint32_t>::max()) {
-    return Status(Code::kNoSpace, "create " + path + ": segment numbers are used up");
+    return Status(Code::kSystem, "create " + path + ": segment numbers are used up");
   }
   std::shared_ptr<Segment> segment(new Segment(header, path));
   segment->temporary_path_ = path + ".tmp";

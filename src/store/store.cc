@@ -11,7 +11,6 @@
 
 #include "base/bus_guard.h"
 #include "base/crc32.h"
-#include "base/escape.h"
 #include "base/memory.h"
 #include "store/commit.h"
 #include "store/compaction.h"
@@ -22,6 +21,7 @@
 #include "store/reserve.h"
 #include "store/segment_set.h"
 #include "store/segment_watch.h"
+#include "store/verify.h"
 
 namespace keystone {
 
@@ -48,12 +48,6 @@ Status CheckLimits(const Batch& batch) {
   return {Code::kInvalid, "a key or value is over the log's limits"};
 }
 
-Status Damaged(const RecordView& record, std::string_view key) {
-  return {Code::kCorrupt, "the value of '" + Escape(key) + "', sequence " +
-                              std::to_string(record.sequence) +
-                              ", is damaged on disk: stop the daemon and run keystone-log check"};
-}
-
 }  // namespace
 
 struct Store::Parts {
@@ -68,7 +62,6 @@ struct Store::Parts {
   void StartHints();
   Status Locate(std::string_view key, RecordView* record);
   Status Damage(const Segment* segment, Location where) const;
-  Status Explain(const RecordView& record, Status damage) const;
   void ReclaimIndex();
 
   const StoreOptions options;
@@ -171,27 +164,18 @@ Status Store::Parts::Damage(const Segment* segment, Location where) const {
   return status;
 }
 
-// Damage that comes from what can't be read is no damage on disk.
-Status Store::Parts::Explain(const RecordView& record, Status damage) const {
-  for (const auto& segment : segments.All()) {
-    if (!segment->Holds(record.body.data())) continue;
-    if (Status status = segment->CheckReadable(); !status.ok()) return status;
-  }
-  return damage;
-}
-
 Status Store::Get(std::string_view key, FoundValue* found) {
   found->pass_ = Gate::Pass(&parts_->gate);
   found->faults_before_ = BusGuard::faults();
   RecordView record;
   Status status = parts_->Locate(key, &record);
-  if (status.ok() && !BodyIsIntact(record)) {
-    status = parts_->Explain(record, Damaged(record, key));
-    parts_->log.Write(Priority::kCritical, "%s", status.message().c_str());
+  if (status.ok()) {
+    status = VerifyBody(parts_->segments, record);
+    if (!status.ok()) parts_->log.Write(Priority::kCritical, "%s", status.message().c_str());
   }
   if (status.ok()) {
     found->value_ = record.value;
-    found->attributes_ = {record.client_flags, record.expires_at_ms};
+    found->attributes_ = record.attributes();
     found->sequence_ = record.sequence;
     found->body_ = record.body;
     found->body_crc_ = record.body_crc;

@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "store/attributes.h"
 #include "store/batch.h"
 #include "store/gate.h"
 
@@ -69,6 +70,9 @@ class FoundValue {
  public:
   std::string_view value() const { return value_; }
   const Attributes& attributes() const { return attributes_; }
+
+  // Of the record: every write of the key makes it greater. The same after a restart or a
+  // compaction.
   uint64_t sequence() const { return sequence_; }
 
   // To be asked once the value was used. True: a part of it could not be read any more, and was
@@ -120,7 +124,8 @@ class Store {
   // as durable as the policy says and visible to all. kNoSpace: nothing written, later writes may
   // work again. kReadOnly: a sync has failed before; or memory ran out when the log had the batch
   // and the index did not: only then it may be there after a restart, whole. kInvalid: a key is
-  // empty, or a key or value larger than a record can hold.
+  // empty, or a key or value larger than a record can hold. kCorrupt or kIo: an update needs a
+  // value that is damaged or can't be read. kSystem: out of memory, nothing written.
   Status Apply(Batch* batch);
 
   // The same for several batches, in their order; each succeeds or fails for itself, which its

@@ -8,16 +8,9 @@
 #include <cstdint>
 #include <string_view>
 
+#include "store/attributes.h"
+
 namespace keystone {
-
-// What a value is stored with.
-struct Attributes {
-  uint32_t client_flags = 0;   // a client's own; the store only keeps them
-  uint64_t expires_at_ms = 0;  // Unix time; 0: never
-
-  bool operator==(const Attributes&) const = default;
-  bool empty() const { return client_flags == 0 && expires_at_ms == 0; }
-};
 
 // What a key holds: by the writes before, those of the same batch included. What has expired does
 // not exist.
@@ -25,20 +18,21 @@ struct Held {
   bool exists = false;
   std::string_view value{};
   Attributes attributes{};
-  uint64_t sequence = 0;  // of its record; 0 where there is none, or it is being written just now
+  uint64_t sequence = 0;  // of its record; 0 where there is none, or it has none yet: it is being
+                          // written by the same batch, or by one that is committed with it
 };
 
 struct Effect {
   enum class Kind : uint8_t {
     kNone,    // the key stays as it is
     kSet,     // it gets value and attributes
-    kDelete,  // it goes
+    kDelete,  // it goes; where it has expired, for good: whatever the clock does then
     kSkip,    // as kNone, and the operations that this one guards take no effect either
   };
 
   Kind kind = Kind::kNone;
   // What it points to must stay until Store::Apply has returned; Held::value of any operation of
-  // the batch does so.
+  // the same batch stays long enough.
   std::string_view value{};
   Attributes attributes{};
 };
@@ -49,7 +43,8 @@ class Update {
 
   // Called within Store::Apply by whichever thread commits, while all other writers wait: it must
   // be quick, call nothing of the store, and depend on `held` alone. It may be called again, when
-  // the first attempt could not be written: the last call counts.
+  // the first attempt could not be written: the last call counts. May throw std::bad_alloc, which
+  // makes the batch fail (kSystem).
   virtual Effect Decide(const Held& held) = 0;
 };
 

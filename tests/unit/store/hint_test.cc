@@ -51,6 +51,7 @@ namespace {
 
 constexpr char kFirst[] = "000000000001.log";
 constexpr char kFirstHint[] = "000000000001.hint";
+constexpr char kFirstHintInTheMaking[] = "000000000001.hint.tmp";
 constexpr char kSecondHint[] = "000000000002.hint";
 
 // Pairs of keys whose positions are the same with the seed 0; see index_test.cc.
@@ -471,8 +472,7 @@ TEST(Hint, AStopLeavesOneForEverySegment) {
 TEST(Hint, ARotationHasTheSealedSegmentsWritten) {
   Open();
   Fill();
-  for (int i = 0; i < 5000 && !scratch.Has(kFirstHint); i++) ::usleep(1000);
-  CHECK_TRUE(scratch.Has(kFirstHint));
+  testing::WaitUntil([&] { return scratch.Has(kFirstHint); });
 }
 
 TEST(Hint, ACompactionTakesThoseOfTheOldSegmentsAlong) {
@@ -730,7 +730,7 @@ TEST(Hint, OfASegmentThatGoesMeanwhileIsNotLeft) {
     keystone::HintWriter writer(scratch.path(), 1, &reserve, &log);
     writer.Start();
     writer.Add(segment.value());
-    ::usleep(static_cast<useconds_t>(microseconds));
+    ::usleep(static_cast<useconds_t>(microseconds));  // so it is at another point each time
     writer.Forget({segment.value()});
     CHECK_FALSE(scratch.Has(kFirstHint));
     writer.Finish(nullptr);
@@ -750,9 +750,10 @@ TEST(Hint, AWriterThatStopsLeavesNoHalf) {
     keystone::HintWriter writer(scratch.path(), 1, &reserve, &log);
     writer.Start();
     writer.Add(segment.value());
-    ::usleep(5000);
+    testing::WaitUntil(
+        [&] { return scratch.Has(kFirstHint) || scratch.Has(kFirstHintInTheMaking); });
   }
-  CHECK_FALSE(scratch.Has("000000000001.hint.tmp"));
+  CHECK_FALSE(scratch.Has(kFirstHintInTheMaking));
   keystone::HintWriter writer(scratch.path(), 1, &reserve, &log);
   writer.Start();
   writer.Finish(segment.value());

@@ -135,13 +135,12 @@ TEST(Memory, TheThreadOfTheStoreThatHasNoneTriesAgain) {
   spared = true;
   others_failed = 0;
   others_fail = true;
-  while (others_failed < 2) ::usleep(10000);
+  testing::WaitUntil([] { return others_failed >= 2; });
   others_fail = false;
   spared = false;
   faults::Clear();
-  while (scratch.Read(keystone::kReserveName).size() < keystone::Reserve::kSizeBytes) {
-    ::usleep(10000);
-  }
+  testing::WaitUntil(
+      [&] { return scratch.Read(keystone::kReserveName).size() == keystone::Reserve::kSizeBytes; });
   CheckContents();
 }
 

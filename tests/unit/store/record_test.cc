@@ -139,6 +139,18 @@ TEST(Record, AttributesStandBeforeTheKey) {
   LONGS_EQUAL(bytes.size(), record.size_bytes());
 }
 
+TEST(Record, AttributesAreEncodedAsTheyAreDecoded) {
+  const keystone::Attributes attributes{0x01020304, 0x1112131415161718};
+  std::string body(keystone::kAttributesSize, '\0');
+  keystone::EncodeAttributes(attributes, body.data());
+  const std::string bytes = Encode(5, 3, kHasAttributes, body + "keyvalue");
+  RecordView record;
+  CHECK_EQUAL(RecordState::kValid, DecodeRecord(bytes, &record));
+  CHECK_TRUE(record.attributes() == attributes);
+  LONGS_EQUAL(bytes.size(), keystone::RecordSize("key", "value", attributes));
+  LONGS_EQUAL(record.body_crc, keystone::BodyCrc("key", "value", attributes));
+}
+
 TEST(Record, AKeyCanHave65535Bytes) {
   const std::string key(keystone::kMaxKeySize, 'k');
   const std::string bytes = EncodeSet(1, key, "v");

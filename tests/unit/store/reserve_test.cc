@@ -220,7 +220,7 @@ TEST(FullDisk, SetsWorkAgainOnceTheReserveIsThere) {
   CheckOk(Delete(*store, "key"));
   CheckSetIsRefused();
   faults::Clear();
-  while (!Set(*store, "key", "value").ok()) ::usleep(10000);  // the store looks once a second
+  testing::WaitUntil([&] { return Set(*store, "key", "value").ok(); });
   LONGS_EQUAL(Reserve::kSizeBytes, Kept());
 }
 

@@ -17,7 +17,7 @@ namespace {
 // All operations that are prepared and take effect.
 Batch& Decided(Batch& batch) {
   keystone::Prepare(&batch);
-  for (keystone::Operation& operation : batch.operations()) operation.took_effect = true;
+  for (keystone::Operation& operation : batch.operations()) operation.is_written = true;
   return batch;
 }
 
@@ -68,6 +68,26 @@ TEST(Round, ABatchIsAGroupThatEndsWithItsLastRecord) {
                                    EncodeTombstone(2, "b", kGroupGoesOn) + EncodeSet(3, "c", ""));
 }
 
+TEST(Round, AttributesStandBeforeTheKeyOfWhatHasThem) {
+  const keystone::Attributes attributes{7, 8};
+  batch.Set("a", "1", attributes);
+  batch.Set("b", "2");
+  const keystone::BatchSize size = keystone::Prepare(&batch);
+  round.Start(1, 64, size.copied_bytes);
+  round.AddGroup(batch);
+  const std::string bytes = BytesOf(round);
+  LONGS_EQUAL(26 + 12 + 26, bytes.size());
+  LONGS_EQUAL(bytes.size(), size.bytes);
+  LONGS_EQUAL(26 + 12, round.placed()[0].size_bytes);
+  keystone::RecordView record;
+  CHECK_EQUAL(keystone::RecordState::kValid, keystone::DecodeRecord(bytes, &record));
+  CHECK_TRUE(record.attributes() == attributes);
+  CHECK_TRUE(record.group_goes_on());
+  CHECK_TRUE(record.key == "a");
+  CHECK_TRUE(record.value == "1");
+  CHECK_TRUE(bytes.substr(26 + 12) == EncodeSet(2, "b", "2"));
+}
+
 TEST(Round, BatchesAreGroupsOfTheirOwnBehindTheMark) {
   batch.Set("a", "1");
   batch.Set("b", "2");
@@ -85,8 +105,8 @@ TEST(Round, WhatTookNoEffectIsLeftOutAndTheGroupStillEnds) {
   batch.Set("a", "1");
   batch.Delete("b");
   batch.Delete("c");
-  Decided(batch).operations()[1].took_effect = false;
-  batch.operations()[2].took_effect = false;
+  Decided(batch).operations()[1].is_written = false;
+  batch.operations()[2].is_written = false;
   round.Start(1, 64, 1000);
   round.AddGroup(batch);
   CHECK_TRUE(BytesOf(round) == EncodeSet(1, "a", "1"));
@@ -95,7 +115,7 @@ TEST(Round, WhatTookNoEffectIsLeftOutAndTheGroupStillEnds) {
 
 TEST(Round, WithoutAnythingOfEffectItIsEmptyThoughItHasAMark) {
   batch.Delete("a");
-  Decided(batch).operations()[0].took_effect = false;
+  Decided(batch).operations()[0].is_written = false;
   round.Start(1, 64, 1000);
   round.AddSyncMark(64);
   round.AddGroup(batch);

@@ -5,6 +5,7 @@
 #define KEYSTONE_TESTS_UNIT_STORE_TESTING_H_
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <fstream>
 #include <functional>
@@ -65,6 +66,16 @@ inline void CheckSays(std::string_view text, const Status& status) {
 // Damage and refusals are what the tests are about; they need not be on the terminal.
 inline keystone::Log Quiet() {
   return {keystone::Log::Sink::kStderr, static_cast<keystone::Priority>(LOG_EMERG)};
+}
+
+// Looks again and again until it is so; fails the test where that takes more than a minute.
+template <class Condition>
+void WaitUntil(Condition condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (!condition()) {
+    CHECK_TRUE(std::chrono::steady_clock::now() < deadline);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 // ---- bytes
@@ -133,6 +144,7 @@ struct Entry {
   uint64_t claims = 0;  // of a mark
   std::string key;
   std::string value;
+  keystone::Attributes attributes;
 };
 
 // All records of a segment's bytes, which must be undamaged.
@@ -143,7 +155,7 @@ inline std::vector<Entry> Entries(std::string_view bytes) {
       const keystone::RecordView& r = placed.record;
       entries.push_back({placed.offset, r.sequence, r.tombstone, r.is_sync_mark(),
                          r.group_goes_on(), r.is_sync_mark() ? keystone::SyncMarkOffset(r) : 0,
-                         std::string(r.key), std::string(r.value)});
+                         std::string(r.key), std::string(r.value), r.attributes()});
     }
     return true;
   });

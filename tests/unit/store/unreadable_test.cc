@@ -3,8 +3,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/bus_guard.h"
 #include "scratch.h"
@@ -13,8 +16,10 @@
 
 using keystone::Code;
 using keystone::CompactionMode;
+using keystone::Effect;
 using keystone::FoundValue;
 using keystone::FsyncPolicy;
+using keystone::Held;
 using keystone::ScanResult;
 using keystone::Status;
 using keystone::Store;
@@ -28,6 +33,16 @@ namespace {
 
 constexpr char kFirst[] = "000000000001.log";
 constexpr off_t kLeft = 16384;
+
+// Does what a function says.
+class Scripted : public keystone::Update {
+ public:
+  explicit Scripted(std::function<Effect(const Held&)> script) : script_(std::move(script)) {}
+  Effect Decide(const Held& held) override { return script_(held); }
+
+ private:
+  const std::function<Effect(const Held&)> script_;
+};
 
 }  // namespace
 
@@ -105,6 +120,31 @@ TEST(Unreadable, AValueIsNotSpoiltByWhatIsLostElsewhere) {
   Cut();
   LONGS_EQUAL(0, lost.value().back());
   CHECK_FALSE(found.spoilt());
+}
+
+TEST(Unreadable, AValueThatIsLostBeforeItIsWrittenAgainIsNotWritten) {
+  for (const size_t size : {4000, 12000}) {  // copied, and by reference
+    store.reset();
+    store = testing::OpenStore(scratch.path() + "/" + std::to_string(size));
+    const std::string file = scratch.path() + "/" + std::to_string(size) + "/" + kFirst;
+    for (int i = 0; i < 8; i++)
+      CheckOk(Set(*store, "key" + std::to_string(i), std::string(size, 'v')));
+    std::string_view lost;
+    int asked = 0;
+    Scripted take([&](const Held& held) {
+      asked++;
+      lost = held.value;
+      LONGS_EQUAL(0, ::truncate(file.c_str(), 4096));
+      return Effect{.kind = Effect::Kind::kNone};
+    });
+    Scripted put([&](const Held&) { return Effect{.kind = Effect::Kind::kSet, .value = lost}; });
+    keystone::Batch batch;
+    batch.Change("key7", &take);
+    batch.Change("other", &put);
+    CHECK_EQUAL(Code::kIo, store->Apply(&batch).code());
+    LONGS_EQUAL(1, asked);
+    CheckValue(*store, "other", "(none)");
+  }
 }
 
 TEST(Unreadable, NoHintIsMade) {

@@ -1,0 +1,18 @@
+// Whether the body of a record that the index points at may be used.
+//
+// Any thread that has passed the gate.
+#ifndef KEYSTONE_STORE_VERIFY_H_
+#define KEYSTONE_STORE_VERIFY_H_
+
+#include "base/status.h"
+#include "store/record.h"
+#include "store/segment_set.h"
+
+namespace keystone {
+
+// kCorrupt: its CRC does not match. kIo: that is so because it can't be read.
+Status VerifyBody(const SegmentSet& segments, const RecordView& record);
+
+}  // namespace keystone
+
+#endif  // KEYSTONE_STORE_VERIFY_H_
