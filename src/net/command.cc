@@ -107,6 +107,8 @@ constexpr std::array kCommands = {
     Command{.name = "RESET", .arity = 1, .role = kReset},
     Command{.name = "EXTEND", .counter = &Counters::commands_set, .queue = QueueExtend},
     Command{.name = "STEP", .queue = QueueStep},
+    Command{.name = "MEMCACHED STATS", .execute = ExecuteMemcachedStats, .lengthy = true},
+    Command{.name = "CLEAR", .counter = &Counters::flushes, .execute = ExecuteClear, .slow = true},
     Command{.name = "COMPACT",
             .arguments = kNone,
             .usage = "COMPACT",

@@ -108,6 +108,7 @@ class Connection final : private SessionHost {
 
  private:
   std::vector<std::string> StatsLines() override { return context_.stats_lines(); }
+  void ClearLater(std::chrono::milliseconds delay) override { context_.clear_later(delay); }
   void OnHttpRequest(std::string_view first_line) override {
     context_.on_http_request(PeerName(fd_), first_line);
   }

@@ -68,6 +68,7 @@ class EventClient final : private SessionHost {
   struct SlowCall;
 
   std::vector<std::string> StatsLines() override { return context_.stats_lines(); }
+  void ClearLater(std::chrono::milliseconds delay) override { context_.clear_later(delay); }
   void OnHttpRequest(std::string_view first_line) override {
     context_.on_http_request(PeerName(fd()), first_line);
   }

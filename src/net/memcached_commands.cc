@@ -1,10 +1,13 @@
 #include "net/memcached_commands.h"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
+#include "net/clear_store.h"
 #include "net/memcached.h"
+#include "net/memcached_stats.h"
 #include "net/session.h"
 
 namespace keystone {
@@ -72,6 +75,27 @@ void QueueExtend(const Request& request, Writes* writes) {
 
 void QueueStep(const Request& request, Writes* writes) {
   writes->Change(request.key, ChangeByStep, request);
+}
+
+void ExecuteMemcachedStats(const Request& request, const Environment& environment, Reply* reply) {
+  const std::string_view about = request.prefix;
+  reply->kind = Reply::Kind::kLines;
+  if (about.empty()) {
+    reply->lines = MemcachedStats(environment.host->StatsLines());
+  } else if (about == "settings") {
+    reply->lines = MemcachedSettings(environment.host->StatsLines(), request.limit);
+  } else if (about == "slabs") {
+    reply->lines = MemcachedSlabs();
+  } else if (about != "items") {
+    // What is counted stays, for who else asks.
+    reply->kind = Reply::Kind::kText;
+    reply->text = about == "reset" ? "RESET" : "ERROR";
+  }
+}
+
+void ExecuteClear(const Request& request, const Environment& environment, Reply* reply) {
+  environment.host->ClearLater(std::chrono::milliseconds(request.number));
+  if (request.number == 0) reply->status = ClearStore(environment.store);
 }
 
 }  // namespace keystone

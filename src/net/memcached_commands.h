@@ -17,6 +17,9 @@ void QueueExtend(const Request& request, Writes* writes);
 // goes on at 0, and not below that. Answers with a kInteger of that kind.
 void QueueStep(const Request& request, Writes* writes);
 
+// stats about what `prefix` names, in memcached's names.
+void ExecuteMemcachedStats(const Request& request, const Environment& environment, Reply* reply);
+
 // flush_all, after `number` ms.
 void ExecuteClear(const Request& request, const Environment& environment, Reply* reply);
 

@@ -37,6 +37,10 @@ void AppendNumber(const Reply& reply, std::string* out) {
 }
 
 void AppendStats(const Reply& reply, std::string* out) {
+  if (reply.kind == Kind::kText) {
+    out->append(reply.text).append("\r\n");
+    return;
+  }
   for (const std::string& line : reply.lines) out->append("STAT ").append(line).append("\r\n");
   out->append(kEnd);
 }

@@ -42,7 +42,7 @@ const Command* CommandOf(MemcachedVerb verb) {
     case kVerbosity:
       return FindCommand("PING");
     case kStats:
-      return FindCommand("STATS");
+      return FindCommand("MEMCACHED STATS");
     case kVersion:
       return FindCommand("VERSION");
     case kQuit:

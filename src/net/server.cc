@@ -93,6 +93,7 @@ Server::Server(const ServerOptions& options, const Log& log)
   context_.on_http_request = [this](const std::string& peer, std::string_view first_line) {
     OnHttpRequest(peer, first_line);
   };
+  context_.clear_later = [this](milliseconds delay) { ClearLater(delay); };
   context_.on_loop_failed = [this] {
     loop_failed_ = true;
     Wake();
@@ -184,10 +185,16 @@ Status Server::StartEvents() {
   wake_event_.reset(::event_new(
       base_.get(), wake_.get(), EV_READ | EV_PERSIST,
       [](evutil_socket_t, short, void* self) { static_cast<Server*>(self)->OnWake(); }, this));
+  clear_timer_.reset(::event_new(
+      base_.get(), -1, 0,
+      [](evutil_socket_t, short, void* self) {
+        static_cast<Server*>(self)->maintenance_->RequestClear();
+      },
+      this));
   timer_.reset(::event_new(
       base_.get(), -1, 0,
       [](evutil_socket_t, short, void* self) { static_cast<Server*>(self)->OnTimer(); }, this));
-  const bool watching = signal_event_ && wake_event_ && timer_ &&
+  const bool watching = signal_event_ && wake_event_ && timer_ && clear_timer_ &&
                         ::event_add(signal_event_.get(), nullptr) == 0 &&
                         ::event_add(wake_event_.get(), nullptr) == 0;
   return watching ? Status::Ok() : Status(Code::kSystem, "watch the signal pipe: out of memory");
@@ -301,10 +308,21 @@ void Server::OnWake() {
   (void)!::read(wake_.get(), &count, sizeof(count));  // non-blocking; only resets it
   if (loop_failed_) return (void)::event_base_loopbreak(base_.get());
   if (phase_ != Phase::kServing) return EndIfDrained();
+  SetClearTimer();
   if (reloading_ && !maintenance_->busy()) {
     reloading_ = false;
     Call(events_.on_reloaded);
   }
+}
+
+// A later flush_all replaces the one that waits, and one that is executed at once calls it off.
+void Server::SetClearTimer() {
+  const int64_t delay_ms = clear_later_ms_.exchange(kNoClear);
+  if (delay_ms == kNoClear) return;
+  ::event_del(clear_timer_.get());
+  if (delay_ms == 0) return;
+  const timeval value{.tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000};
+  ::event_add(clear_timer_.get(), &value);
 }
 
 void Server::BeginDrain(int signal) {
@@ -354,6 +372,11 @@ void Server::OnEmpty() {
   if (context_.draining) Wake();
 }
 
+void Server::ClearLater(milliseconds delay) {
+  clear_later_ms_ = delay.count();
+  Wake();
+}
+
 void Server::Wake() {
   const uint64_t one = 1;
   (void)!::write(wake_.get(), &one, sizeof(one));  // fails only where it is awake already
@@ -363,10 +386,13 @@ std::vector<std::string> Server::StatsLines() const {
   const auto uptime = std::chrono::steady_clock::now() - started_;
   Counters counters;
   registry_.AddCounters(&counters);
+  const Registry::Totals totals = registry_.totals();
   return FormatStats({.pid = ::getpid(),
                       .uptime_seconds = static_cast<uint64_t>(
                           std::chrono::duration_cast<std::chrono::seconds>(uptime).count()),
-                      .connections = registry_.totals()},
+                      .connections = totals,
+                      .connections_limit = options_.max_connections,
+                      .threads = loops_.empty() ? totals.current : loops_.size()},
                      counters, store_->Stats());
 }
 

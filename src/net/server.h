@@ -124,10 +124,12 @@ class Server {
   void Cut(const char* reason);
   void EndIfDrained();
   void ArmTimer(std::chrono::milliseconds delay);
+  void SetClearTimer();
 
   // Any thread.
   void OnEmpty();
   void Wake();
+  void ClearLater(std::chrono::milliseconds delay);
   std::vector<std::string> StatsLines() const;
   void OnHttpRequest(const std::string& peer, std::string_view first_line);
 
@@ -149,13 +151,16 @@ class Server {
   EventBase base_;
   EventHandle signal_event_;
   EventHandle wake_event_;
-  EventHandle timer_;  // the drain's
+  EventHandle timer_;        // the drain's
+  EventHandle clear_timer_;  // that of flush_all with a delay
   std::vector<Bound> listeners_;
 
   Phase phase_ = Phase::kServing;
   bool reloading_ = false;  // on_reloading was called, on_reloaded not yet
   bool drained_ = false;
   std::atomic<bool> loop_failed_{false};
+  static constexpr int64_t kNoClear = -1;
+  std::atomic<int64_t> clear_later_ms_{kNoClear};  // what the timer is to be set to; 0: to nothing
   OnceAMinute descriptors_warning_;
   OnceAMinute threads_warning_;
   OnceAMinute http_warning_;

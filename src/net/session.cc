@@ -331,7 +331,8 @@ void Session::ExecuteSlow(std::string* replies) {
 }
 
 void Session::RefuseSlow(const Status& why, std::string* replies) {
-  AppendStatus({.protocol = std::exchange(slow_, nullptr)->protocol}, why, replies);
+  const std::unique_ptr<KeptRequest> kept = std::move(slow_);
+  if (!kept->request.silent) AppendStatus({.protocol = kept->protocol}, why, replies);
 }
 
 void Session::Committed(Writes* writes, std::string* replies) {

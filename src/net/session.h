@@ -5,6 +5,7 @@
 #ifndef KEYSTONE_NET_SESSION_H_
 #define KEYSTONE_NET_SESSION_H_
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -38,6 +39,8 @@ class SessionHost {
   virtual ~SessionHost() = default;
   // The lines of STATS, "name value" each.
   virtual std::vector<std::string> StatsLines() = 0;
+  // The store is to be cleared then, instead of when it was to be before; 0: not at all.
+  virtual void ClearLater(std::chrono::milliseconds delay) = 0;
   // A client spoke HTTP; `first_line` is raw client bytes, not yet escaped.
   virtual void OnHttpRequest(std::string_view first_line) = 0;
 };

@@ -233,7 +233,8 @@ TEST(Memcached, RefusesALineOfTheWrongLength) {
   for (const char* line :
        {"set", "set k", "set k 0 0", "set k 0 0 1 2 3", "cas k 0 0 1", "cas k 0 0 1 2 3 4",
         "cas k 0 0 1 2 3 noreply", "incr k", "incr k 1 2 3", "decr", "touch k", "touch k 1 2 3",
-        "delete", "delete k 1 2 3", "flush_all 1 2 3", "verbosity", "verbosity 1 2 3"}) {
+        "delete", "delete k 1 2 3", "flush_all 1 2 3", "verbosity", "verbosity 1 2 3", "version 1",
+        "quit noreply"}) {
     CheckParsed(kError, line + "\r\n"s);
   }
 }
@@ -315,15 +316,15 @@ TEST(Memcached, TakesTheCommandsWithoutAKey) {
   CheckParsed("flush_all\n", "flush_all\r\n");
   CheckParsed("flush_all exptime -1\n", "flush_all -1\r\n");
   CheckParsed("verbosity\n", "verbosity 3\r\n");
-  CheckParsed("version\n", "version now please\r\n");
-  CheckParsed("quit\n", "quit please\r\n");
+  CheckParsed("version\n", "version\r\n");
+  CheckParsed("quit\n", "quit\r\n");
   CheckParsed("stats\n", "stats\r\n");
   CheckParsed("stats about items\n", "stats  items 1 2 3 4 5 6 7 8 9\r\n");
 }
 
 TEST(Memcached, ClosesOnALineThatIsTooLong) {
-  const std::string longest = "version " + std::string(2048 - 8 - 1, 'x') + "\r";
-  CheckParsed("version\n", longest + "\n");
+  const std::string longest = "stats " + std::string(2048 - 6 - 1, 'x') + "\r";
+  CheckParsed("stats about " + std::string(2048 - 6 - 1, 'x') + "\n", longest + "\n");
   CheckParsed(kTooLong, longest + "x\n");
   CheckParsed(kTooLong, std::string(2049, 'x'));
   CheckParsed("", std::string(2048, 'x'));
