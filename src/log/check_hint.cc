@@ -16,7 +16,7 @@ constexpr char kHarmless[] = "; no data is lost, the next start makes it anew";
 bool IsOlder(const HintedKey& a, const HintedKey& b) { return a.entry < b.entry; }
 
 bool IsSame(const HintedKey& a, const HintedKey& b) {
-  return a.entry == b.entry && a.key() == b.key();
+  return a.entry == b.entry && a.expiry() == b.expiry() && a.key() == b.key();
 }
 
 // Ok where the shards of the hint are those of the table.

@@ -44,7 +44,7 @@ Commit::Commit(const Options& options, Directory* directory, Reserve* reserve, S
       health_(log),
       active_(segments->active()),
       next_sequence_(next_sequence),
-      decider_(segments, index) {
+      decider_(segments, index, &options_.on_expired) {
   appended_offset_ = synced_offset_ = active_->size();
   // The first mark tells of what recovery has found and synced.
   marked_offset_ = kSegmentHeaderSize;
@@ -448,10 +448,10 @@ void Commit::Publish() {
   const bool debug = log_->Enabled(Priority::kDebug);
   for (const Round::Placed& placed : round_.placed()) {
     const Operation& operation = *placed.operation;
-    Status status =
-        operation.deletes
-            ? index_->Erase(operation.key)
-            : index_->Put(operation.key, {active_->number(), placed.offset}, placed.size_bytes);
+    Status status = operation.deletes
+                        ? index_->Erase(operation.key)
+                        : index_->Put(operation.key, {active_->number(), placed.offset},
+                                      placed.size_bytes, operation.attributes.expires_at_ms);
     // A key deleted twice in one round is gone by now.
     if (!status.ok() && status.code() != Code::kNotFound) {
       log_->Write(Priority::kCritical, "%s", status.message().c_str());

@@ -46,7 +46,9 @@ class Commit {
   struct Options {
     bool sync_each_round = false;  // fsync=always
     uint64_t segment_size_bytes = 0;
-    std::function<void(std::shared_ptr<Segment>)> on_seal;  // called by the leader; must not wait
+    // Called by the leader; must not wait.
+    std::function<void(std::shared_ptr<Segment>)> on_seal;
+    std::function<void(std::string_view key)> on_expired;  // an update found its key so
   };
   struct Stats {
     uint64_t fsyncs = 0;

@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "base/clock.h"
 #include "store/workers.h"
 
 namespace keystone {
@@ -94,13 +95,13 @@ Status Compaction::RunWithReserve(CompactionMode mode, Outcome* outcome) {
   reserve_->RetakeNow();
   if (status.code() != Code::kNoSpace) return status;
   return {Code::kNoSpace, status.message() + "; a compaction now needs room for " +
-                              std::to_string(index_->live_bytes()) + " bytes"};
+                              std::to_string(index_->LiveAt(UnixTimeMs()).bytes) + " bytes"};
 }
 
 // Of new files: what is live, and what each file costs beside that.
 uint64_t Compaction::NeededBytes() const {
   constexpr uint64_t kBlock = 4096;
-  const uint64_t live_bytes = index_->live_bytes();
+  const uint64_t live_bytes = index_->LiveAt(UnixTimeMs()).bytes;
   return live_bytes + (live_bytes / segment_size_bytes_ + WorkerCount() + 1) * kBlock;
 }
 
@@ -181,8 +182,9 @@ Status Compaction::Online(Outcome* outcome) {
 
 Compaction::Team Compaction::MakeTeam(size_t workers, Gate* gate, unsigned share_percent) {
   Team team(workers);
+  const uint64_t now_ms = UnixTimeMs();
   for (auto& compactor : team) {
-    compactor = std::make_unique<Compactor>(directory_, index_, gate, segment_size_bytes_,
+    compactor = std::make_unique<Compactor>(directory_, index_, gate, segment_size_bytes_, now_ms,
                                             &cancelled_, share_percent);
   }
   return team;

@@ -4,7 +4,8 @@
 // turns on. The active segment is sealed, so that all there is to copy never changes; what is
 // written meanwhile goes to newer segments, which stay behind the new ones in the MANIFEST. The
 // index is moved record by record, each only where it still points at the old place, and the old
-// segments go once nobody who might have found one is inside the gate.
+// segments go once nobody who might have found one is inside the gate. What has expired when it
+// begins is not copied, and goes from the index in the same way.
 //
 // A crash before the MANIFEST is replaced leaves the old store, after it the new one.
 //

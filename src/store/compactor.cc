@@ -28,11 +28,12 @@ void Pace::Step(unsigned pieces) {
 }
 
 Compactor::Compactor(Directory* directory, Index* index, Gate* gate, uint64_t segment_size_bytes,
-                     const std::atomic<bool>* cancelled, unsigned share_percent)
+                     uint64_t now_ms, const std::atomic<bool>* cancelled, unsigned share_percent)
     : directory_(directory),
       index_(index),
       gate_(gate),
       segment_size_bytes_(segment_size_bytes),
+      now_ms_(now_ms),
       pace_(cancelled, share_percent) {}
 
 Status Compactor::Copy(std::vector<SegmentPart> sources) {
@@ -64,9 +65,13 @@ Status Compactor::CopyPart(const SegmentPart& part) {
                               "; run keystone-log check"};
 }
 
+bool Compactor::IsExpired(const RecordView& record) const {
+  return record.attributes().ExpiredBy(now_ms_);
+}
+
 void Compactor::See(const PlacedRecord& placed) {
   const RecordView& record = placed.record;
-  if (!record.is_sync_mark() && !record.tombstone) {
+  if (!record.is_sync_mark() && !record.tombstone && !IsExpired(record)) {
     const uint64_t position = index_->Position(record.key);
     questions_[Index::ShardAt(position)].push_back(
         {Index::TagAt(position), static_cast<uint32_t>(window_.size()), placed.offset});
@@ -211,15 +216,13 @@ Status Compactor::RelocatePart(const SegmentPart& part) {
   const auto visit = [&](std::span<const PlacedRecord> group) {
     for (const PlacedRecord& placed : group) {
       if (records_walked_ == copied_.size()) return false;
-      if (!copied_[records_walked_++]) continue;
-      const Location now = NextPlace(placed.record.size_bytes());
-      const uint64_t position = index_->Position(placed.record.key);
-      moves_[Index::ShardAt(position)].push_back(
-          {Index::TagAt(position), now.segment, placed.offset, now.offset});
-      moves_count_++;
-      pace_.Step();
+      if (copied_[records_walked_++]) {
+        Move(placed);
+      } else if (IsExpired(placed.record)) {
+        Leave(placed);
+      }
     }
-    if (moves_count_ >= kWindowRecords) RelocateWindow(source);
+    if (moves_count_ + expired_.size() >= kWindowRecords) RelocateWindow(source);
     return true;
   };
   const ScanEnd end = ScanGroupsFrom(part.begin, source.bytes().substr(0, part.end),
@@ -230,15 +233,35 @@ Status Compactor::RelocatePart(const SegmentPart& part) {
                               ": was damaged during a compaction"};
 }
 
+void Compactor::Move(const PlacedRecord& placed) {
+  const Location now = NextPlace(placed.record.size_bytes());
+  const uint64_t position = index_->Position(placed.record.key);
+  moves_[Index::ShardAt(position)].push_back(
+      {Index::TagAt(position), now.segment, placed.offset, now.offset});
+  moves_count_++;
+  pace_.Step();
+}
+
+void Compactor::Leave(const PlacedRecord& placed) {
+  const RecordView& record = placed.record;
+  expired_.push_back(
+      {index_->Position(record.key), placed.offset, {record.expires_at_ms, record.size_bytes()}});
+  pace_.Step();
+}
+
 void Compactor::RelocateWindow(const Segment& source) {
   for (size_t shard = 0; shard < moves_.size(); shard++) {
-    InShortPasses(&moves_[shard], [&](const Move& move, const Move& ahead) {
+    InShortPasses(&moves_[shard], [&](const Moved& move, const Moved& ahead) {
       index_->PrefetchPosition(Index::PositionOf(shard, ahead.tag));
       index_->Relocate(Index::PositionOf(shard, move.tag), {source.number(), move.old_offset},
                        {move.new_segment, move.new_offset});
     });
   }
   moves_count_ = 0;
+  InShortPasses(&expired_, [&](const Expired& expired, const Expired& ahead) {
+    index_->PrefetchPosition(ahead.position);
+    index_->Drop(expired.position, {source.number(), expired.offset}, expired.record);
+  });
 }
 
 Location Compactor::NextPlace(uint64_t size_bytes) {

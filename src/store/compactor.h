@@ -6,7 +6,8 @@
 // not to stay; nothing of the old log is touched here. The steps around it - seal, MANIFEST, unlink
 // - are the caller's.
 //
-// Live is a record that the index points at. Runs of neighbouring live groups are written straight
+// Live is a record that the index points at, and that has not expired: what has, the index forgets
+// in the end, where it still points there. Runs of neighbouring live groups are written straight
 // from the old segments' mappings. A group of which only a part lives is written as single records,
 // because being one group would tie the rest to whatever comes next. Tombstones and sync marks are
 // left behind: there is no older segment left for a tombstone to hide.
@@ -70,9 +71,9 @@ struct SegmentPart {
 class Compactor {
  public:
   // Borrows everything. `gate` is passed for each look at the index; null: it is closed, or nobody
-  // else is there.
+  // else is there. `now_ms`: what expires later lives.
   Compactor(Directory* directory, Index* index, Gate* gate, uint64_t segment_size_bytes,
-            const std::atomic<bool>* cancelled, unsigned share_percent);
+            uint64_t now_ms, const std::atomic<bool>* cancelled, unsigned share_percent);
 
   // kCorrupt where a record's CRC does not match: damage is never copied. kSystem where
   // it takes too many segments. kCancelled, kNoSpace, kIo as it comes.
@@ -81,8 +82,9 @@ class Compactor {
   // Syncs the new segments and gives them their names.
   Status Finish();
 
-  // Points the index at the new places of all that it still has at the old ones. The outputs can be
-  // found by then. kCorrupt: a source reads otherwise than before, and some keys are as they were.
+  // Points the index at the new places of all that it still has at the old ones, and drops from it
+  // what has expired. The outputs can be found by then. kCorrupt: a source reads otherwise than
+  // before, and some keys are as they were.
   Status Relocate();
 
   const SegmentSet::List& outputs() const { return outputs_; }
@@ -99,14 +101,21 @@ class Compactor {
     uint32_t number = 0;  // in the window
     uint64_t offset = 0;
   };
-  struct Move {
+  struct Moved {
     uint32_t tag = 0;
     uint32_t new_segment = 0;
     uint64_t old_offset = 0;
     uint64_t new_offset = 0;
   };
+  // A record that was left out, though the index may still point at it.
+  struct Expired {
+    uint64_t position = 0;
+    uint64_t offset = 0;
+    Expiring record;
+  };
 
   Status CopyPart(const SegmentPart& source);
+  bool IsExpired(const RecordView& record) const;
   void See(const PlacedRecord& placed);
   Status CopyWindow(const Segment& source);
   void AskIndex(const Segment& source);
@@ -121,6 +130,8 @@ class Compactor {
   uint64_t end_offset() const { return outputs_.back()->size() + gather_.bytes(); }
 
   Status RelocatePart(const SegmentPart& source);
+  void Move(const PlacedRecord& placed);
+  void Leave(const PlacedRecord& placed);
   void RelocateWindow(const Segment& source);
   Location NextPlace(uint64_t size_bytes);
 
@@ -128,6 +139,7 @@ class Compactor {
   Index* const index_;
   Gate* const gate_;
   const uint64_t segment_size_bytes_;
+  const uint64_t now_ms_;
   Pace pace_;
 
   std::vector<SegmentPart> sources_;
@@ -146,7 +158,8 @@ class Compactor {
   size_t output_ = 0;
   uint64_t output_offset_ = kSegmentHeaderSize;
   size_t moves_count_ = 0;
-  std::array<std::vector<Move>, Index::kShards> moves_;
+  std::array<std::vector<Moved>, Index::kShards> moves_;
+  std::vector<Expired> expired_;
 };
 
 }  // namespace keystone

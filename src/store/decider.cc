@@ -139,6 +139,8 @@ Status Decider::FindIntact(std::string_view key, Found* found) {
                    .value = record.value,
                    .attributes = record.attributes(),
                    .sequence = record.sequence};
+  } else if (*on_expired_) {
+    (*on_expired_)(key);
   }
   return Status::Ok();
 }

@@ -6,6 +6,7 @@
 #define KEYSTONE_STORE_DECIDER_H_
 
 #include <cstdint>
+#include <functional>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -20,8 +21,10 @@ namespace keystone {
 
 class Decider {
  public:
-  // Borrows both.
-  Decider(const SegmentSet* segments, const Index* index) : segments_(segments), index_(index) {}
+  // Borrows all. `on_expired` is called where an update finds that its key has expired.
+  using OnExpired = std::function<void(std::string_view key)>;
+  Decider(const SegmentSet* segments, const Index* index, const OnExpired* on_expired)
+      : segments_(segments), index_(index), on_expired_(on_expired) {}
 
   // Begins a round: what was decided before counts no more.
   void Start();
@@ -58,6 +61,7 @@ class Decider {
 
   const SegmentSet* const segments_;
   const Index* const index_;
+  const OnExpired* const on_expired_;
   std::unordered_map<std::string_view, const Operation*> latest_;  // by key; null: none
   std::vector<Change> changes_;                                    // by the last batch
   uint64_t now_ms_ = 0;                                            // 0: not asked for yet

@@ -24,7 +24,7 @@ using boost::endian::store_little_u32;
 using boost::endian::store_little_u64;
 
 constexpr std::string_view kMagic = "KEYSHINT";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr std::string_view kSuffix = ".hint";
 constexpr std::string_view kLogSuffix = ".log";
 constexpr size_t kDirectory = 96;
@@ -72,6 +72,10 @@ uint64_t HintHeader::file_size() const {
   uint64_t size_bytes = kHintHeaderSize;
   for (const Block& block : blocks) size_bytes += block.size_bytes;
   return size_bytes;
+}
+
+uint64_t HintedKey::expires_at_ms() const {
+  return entry.has_attributes ? load_little_u64(Bytes(expiry().data())) : 0;
 }
 
 std::string HintName(uint64_t number) {
@@ -127,7 +131,7 @@ Result<HintHeader> DecodeHintHeader(std::string_view bytes) {
   // The version first: another one may have its checksum elsewhere.
   if (load_little_u32(p + 8) != kVersion) {
     return Damaged("hint format version " + std::to_string(load_little_u32(p + 8)) +
-                   " is not known here (this program reads 1)");
+                   " is not known here (this program reads 2)");
   }
   if (load_little_u32(p + kHeaderCrc) != Crc32(bytes.substr(0, kHeaderCrc))) {
     return Damaged("header checksum does not match");
@@ -183,7 +187,8 @@ Status CheckHint(const HintHeader& header, const Segment& segment, uint64_t seed
   return Status::Ok();
 }
 
-void AppendHintEntry(const HintEntry& entry, std::string_view key, std::string* block) {
+void AppendHintEntry(const HintedKey& key, std::string* block) {
+  const HintEntry& entry = key.entry;
   unsigned char p[kHintEntrySize];
   store_little_u32(p, entry.tag);
   store_little_u32(p + 4, entry.size_bytes);
@@ -191,7 +196,8 @@ void AppendHintEntry(const HintEntry& entry, std::string_view key, std::string* 
   store_little_u16(p + 16, entry.key_size);
   store_little_u16(p + 18, static_cast<uint16_t>((entry.tombstone ? kTombstoneFlag : 0) |
                                                  (entry.has_attributes ? kAttributesFlag : 0)));
-  block->append(reinterpret_cast<const char*>(p), sizeof p).append(key);
+  block->append(reinterpret_cast<const char*>(p), sizeof p);
+  block->append(key.expiry()).append(key.key());
 }
 
 bool ParseHintBlock(std::string_view bytes, uint32_t entries, uint64_t covered_bytes,
@@ -201,10 +207,11 @@ bool ParseHintBlock(std::string_view bytes, uint32_t entries, uint64_t covered_b
     if (bytes.size() < kHintEntrySize) return false;
     const HintEntry entry = DecodeEntry(Bytes(bytes.data()), ordinal);
     bytes.remove_prefix(kHintEntrySize);
+    const size_t expiry_size = entry.has_attributes ? kHintExpirySize : 0;
     if ((i > 0 && !(last < entry)) || !IsPossible(entry, covered_bytes)) return false;
-    if (bytes.size() < entry.key_size) return false;
-    keys->push_back({entry, bytes.data()});
-    bytes.remove_prefix(entry.key_size);
+    if (bytes.size() < expiry_size + entry.key_size) return false;
+    keys->push_back({entry, bytes.data() + expiry_size});
+    bytes.remove_prefix(expiry_size + entry.key_size);
     last = entry;
   }
   return bytes.empty();

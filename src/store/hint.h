@@ -5,7 +5,7 @@
 // by shard, then by tag; then by offset. In little-endian:
 //
 //   0    8  "KEYSHINT"
-//   8    4  format version, 1
+//   8    4  format version, 2
 //   12   4  flags, 0
 //   16   8  segment number, as in the file's name
 //   24   16 store id, as in the MANIFEST
@@ -28,7 +28,9 @@
 //   8   8  offset of the record
 //   16  2  key_size
 //   18  2  flags: bit 0 a tombstone, bit 1 the record has attributes
-//   20     key
+//   20     [expires_at_ms 8] key: the first only where the record has attributes
+//
+// Version 1 did not have expires_at_ms. As any other version it is not used, and made anew.
 //
 // The CRCs are per block so that threads can read and check in parallel. A file has to be as long
 // as the directory says. What ties a hint to its segment is, beside number and id, the CRC of the
@@ -52,7 +54,8 @@ namespace keystone {
 
 inline constexpr size_t kHintShards = 256;
 inline constexpr size_t kHintHeaderSize = 4200;
-inline constexpr size_t kHintEntrySize = 20;  // and the key
+inline constexpr size_t kHintEntrySize = 20;  // and the expiry of a record with attributes, the key
+inline constexpr size_t kHintExpirySize = 8;
 
 // The last operation of a key, without the key.
 struct HintEntry {
@@ -73,12 +76,18 @@ struct HintEntry {
   }
 };
 
-// An entry and its key, which is somebody else's.
+// An entry and its key, which is somebody else's. Where the record has attributes, in a hint as in
+// the record itself, expires_at_ms stands before the key: so neither takes memory here.
 struct HintedKey {
   HintEntry entry;
   const char* key_bytes = nullptr;
 
   std::string_view key() const { return {key_bytes, entry.key_size}; }
+  std::string_view expiry() const {
+    return entry.has_attributes ? std::string_view(key_bytes - kHintExpirySize, kHintExpirySize)
+                                : std::string_view();
+  }
+  uint64_t expires_at_ms() const;
 };
 
 struct HintHeader {
@@ -118,7 +127,7 @@ Result<HintHeader> DecodeHintHeader(std::string_view bytes);
 // Why the hint is not one of the first bytes of `segment`; Ok where it is.
 Status CheckHint(const HintHeader& header, const Segment& segment, uint64_t seed);
 
-void AppendHintEntry(const HintEntry& entry, std::string_view key, std::string* block);
+void AppendHintEntry(const HintedKey& key, std::string* block);
 
 // Appends a block's entries, whose keys stay in `bytes`; false where they are none of a hint that
 // covers `covered_bytes`.

@@ -20,7 +20,7 @@ Status HintLoader::Load(size_t shard, size_t* bad) {
   DropOld();
   TakeLive();
   ReleaseTables(shard);
-  index_->LoadShard(shard, loaded_, live_bytes_);
+  index_->LoadShard(shard, loaded_, live_bytes_, expiring_);
   return Status::Ok();
 }
 
@@ -111,11 +111,16 @@ void HintLoader::DropOld() {
 
 void HintLoader::TakeLive() {
   loaded_.clear();
+  expiring_.clear();
   live_bytes_ = 0;
-  for (const auto& [entry, key] : keys_) {
+  for (const HintedKey& key : keys_) {
+    const HintEntry& entry = key.entry;
     if (entry.tombstone) continue;
     loaded_.push_back({entry.tag, {(*segments_)[entry.ordinal]->number(), entry.offset}});
     live_bytes_ += entry.size_bytes;
+    if (!entry.has_attributes) continue;
+    const uint64_t expires_at_ms = key.expires_at_ms();
+    if (expires_at_ms != 0) expiring_.push_back({expires_at_ms, entry.size_bytes});
   }
 }
 

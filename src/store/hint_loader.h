@@ -60,6 +60,7 @@ class HintLoader {
   std::vector<HintedKey> merged_;  // room for a merge
   std::vector<size_t> ends_;       // of the runs in keys_
   std::vector<Index::Loaded> loaded_;
+  std::vector<Expiring> expiring_;
   uint64_t live_bytes_ = 0;
 };
 

@@ -48,7 +48,7 @@ class Output {
 
 void AppendBlock(const std::vector<HintedKey>& keys, HintHeader::Block* block, std::string* out) {
   const size_t start = out->size();
-  for (const HintedKey& key : keys) AppendHintEntry(key.entry, key.key(), out);
+  for (const HintedKey& key : keys) AppendHintEntry(key, out);
   block->entries = static_cast<uint32_t>(keys.size());
   block->size_bytes = out->size() - start;
   block->crc = Crc32(std::string_view(*out).substr(start));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <new>
 
+#include "base/clock.h"
 #include "base/escape.h"
 
 namespace keystone {
@@ -98,7 +99,7 @@ bool Index::Points(uint64_t position, Location where) const {
 }
 
 // Where a compaction has just moved the old record, it is looked for again.
-Status Index::Put(std::string_view key, Location where, size_t size_bytes) {
+Status Index::Put(std::string_view key, Location where, size_t size_bytes, uint64_t expires_at_ms) {
   const uint64_t hash = Hash(key);
   RecordView old;
   Location old_where;
@@ -107,13 +108,19 @@ Status Index::Put(std::string_view key, Location where, size_t size_bytes) {
     found = FindIn(key, hash, &old, &old_where);
   } while (found.ok() && !ShardOf(hash).Replace(TagOf(hash), old_where, where));
   live_bytes_.fetch_add(size_bytes, std::memory_order_relaxed);
+  if (expires_at_ms != 0) expiry_.Add({expires_at_ms, size_bytes});
   if (found.ok()) {
-    live_bytes_.fetch_sub(old.size_bytes(), std::memory_order_relaxed);
+    CountOut({old.expires_at_ms, old.size_bytes()});
     return found;
   }
   Insert(hash, where);
   size_.fetch_add(1, std::memory_order_relaxed);
   return found.code() == Code::kNotFound ? Status::Ok() : found;
+}
+
+void Index::CountOut(const Expiring& record) {
+  live_bytes_.fetch_sub(record.size_bytes, std::memory_order_relaxed);
+  if (record.expires_at_ms != 0) expiry_.Remove(record, UnixTimeMs());
 }
 
 // Readers may be using what growth has replaced, even where it has thrown in the end.
@@ -161,20 +168,37 @@ Status Index::Erase(std::string_view key) {
     found = FindIn(key, hash, &old, &old_where);
   } while (found.ok() && !ShardOf(hash).Remove(TagOf(hash), old_where));
   if (!found.ok()) return found;
-  live_bytes_.fetch_sub(old.size_bytes(), std::memory_order_relaxed);
+  CountOut({old.expires_at_ms, old.size_bytes()});
   size_.fetch_sub(1, std::memory_order_relaxed);
   return found;
+}
+
+bool Index::Drop(uint64_t position, Location where, const Expiring& record) {
+  if (!shards_[ShardAt(position)].Remove(TagAt(position), where)) return false;
+  CountOut(record);
+  size_.fetch_sub(1, std::memory_order_relaxed);
+  return true;
 }
 
 bool Index::Relocate(uint64_t position, Location old, Location now) {
   return shards_[ShardAt(position)].Replace(TagAt(position), old, now);
 }
 
-void Index::LoadShard(size_t shard, std::span<const Loaded> entries, uint64_t live_bytes) {
+Index::Live Index::LiveAt(uint64_t now_ms) {
+  const ExpiryLedger::Sums sums = expiry_.At(now_ms);
+  const uint64_t keys = size();
+  const uint64_t bytes = live_bytes();
+  return {.keys = keys - std::min(keys, sums.expired_records),
+          .bytes = bytes - std::min(bytes, sums.expired_bytes)};
+}
+
+void Index::LoadShard(size_t shard, std::span<const Loaded> entries, uint64_t live_bytes,
+                      std::span<Expiring> expiring) {
   shards_[shard].Load(entries);
   memory_bytes_.fetch_add(shards_[shard].memory_bytes(), std::memory_order_relaxed);
   size_.fetch_add(entries.size(), std::memory_order_relaxed);
   live_bytes_.fetch_add(live_bytes, std::memory_order_relaxed);
+  if (!expiring.empty()) expiry_.AddAll(expiring);
 }
 
 uint64_t Index::Scan(uint64_t cursor, size_t count, std::vector<Entry>* entries) const {

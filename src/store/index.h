@@ -6,7 +6,9 @@
 //
 // Threads: Find, Points, Scan and the prefetches from any thread that has passed the gate, without
 // a lock. Put and Erase from one thread at a time that has passed it (the commit leader, or
-// recovery); Relocate from any beside it (a compaction). Counts may be read by any thread.
+// recovery); Relocate and Drop from any beside it (a compaction). Counts may be read by any thread.
+//
+// Records that have expired are found and counted like others, but by LiveAt.
 #ifndef KEYSTONE_STORE_INDEX_H_
 #define KEYSTONE_STORE_INDEX_H_
 
@@ -20,6 +22,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "store/expiry_ledger.h"
 #include "store/record.h"
 #include "store/segment_set.h"
 #include "store/shard.h"
@@ -45,7 +48,7 @@ class Index {
 
   // Points `key` at a record of `size_bytes`. An error (kCorrupt) says that an older record of the
   // key could not be read; the new one is found all the same.
-  Status Put(std::string_view key, Location where, size_t size_bytes);
+  Status Put(std::string_view key, Location where, size_t size_bytes, uint64_t expires_at_ms = 0);
 
   // Forgets `key`; kNotFound where it was not there.
   Status Erase(std::string_view key);
@@ -54,11 +57,17 @@ class Index {
   // none. Used when a compaction has moved a record.
   bool Relocate(uint64_t position, Location old, Location now);
 
+  // Forgets the key of that position whose live record, one that expires, is at `where`; false
+  // where there is none. Used when a compaction has left a record out.
+  bool Drop(uint64_t position, Location where, const Expiring& record);
+
   using Loaded = TaggedLocation;
 
   // Fills an empty shard with `entries`, in the order of their tags, whose records have
-  // `live_bytes` together. Recovery only; different shards may be loaded by different threads.
-  void LoadShard(size_t shard, std::span<const Loaded> entries, uint64_t live_bytes);
+  // `live_bytes` together; `expiring`, which it sorts, are those that expire. Recovery only;
+  // different shards may be loaded by different threads.
+  void LoadShard(size_t shard, std::span<const Loaded> entries, uint64_t live_bytes,
+                 std::span<Expiring> expiring = {});
 
   struct Entry {
     uint64_t position = 0;  // in scan order
@@ -83,7 +92,17 @@ class Index {
 
   uint64_t size() const { return size_.load(std::memory_order_relaxed); }
   uint64_t live_bytes() const { return live_bytes_.load(std::memory_order_relaxed); }
-  uint64_t memory_bytes() const { return memory_bytes_.load(std::memory_order_relaxed); }
+  uint64_t memory_bytes() const {
+    return memory_bytes_.load(std::memory_order_relaxed) + expiry_.memory_bytes();
+  }
+
+  // What has not expired. Two sums, read one after the other while writes go on.
+  struct Live {
+    uint64_t keys = 0;
+    uint64_t bytes = 0;
+  };
+  Live LiveAt(uint64_t now_ms);
+  ExpiryLedger& expiry() { return expiry_; }
 
   // Tables that growth has put out of use, counted in memory_bytes until then. Any thread. They may
   // be destroyed once everybody has left the gate who was inside when this returned.
@@ -100,6 +119,7 @@ class Index {
   Status Check(std::string_view key, Location where, RecordView* record) const;
   Status FindIn(std::string_view key, uint64_t hash, RecordView* record, Location* where) const;
   void Insert(uint64_t hash, Location where);
+  void CountOut(const Expiring& record);
   void Retire(Shard::Tables* replaced);
 
   const SegmentSet* const segments_;
@@ -108,6 +128,7 @@ class Index {
   std::atomic<uint64_t> size_{0};
   std::atomic<uint64_t> live_bytes_{0};
   std::atomic<uint64_t> memory_bytes_{0};
+  ExpiryLedger expiry_;
   std::mutex replaced_mutex_;
   Shard::Tables replaced_;  // guarded by replaced_mutex_
 };

@@ -5,11 +5,13 @@
 #include <condition_variable>
 #include <mutex>
 #include <new>
+#include <random>
 #include <system_error>
 #include <thread>
 #include <utility>
 
 #include "base/bus_guard.h"
+#include "base/clock.h"
 #include "base/crc32.h"
 #include "base/memory.h"
 #include "store/commit.h"
@@ -17,6 +19,9 @@
 #include "store/directory.h"
 #include "store/hint_writer.h"
 #include "store/index.h"
+#include "store/key_walk.h"
+#include "store/range.h"
+#include "store/reaper.h"
 #include "store/recovery.h"
 #include "store/reserve.h"
 #include "store/segment_set.h"
@@ -29,6 +34,7 @@ namespace {
 
 constexpr std::chrono::seconds kKeeperInterval{1};
 constexpr uint64_t kSmallestSegment = 4096;
+constexpr size_t kKeysAPass = 256;  // of a walk over all keys, through the gate
 
 Status CheckOptions(const StoreOptions& options) {
   if (options.segment_size_bytes >= kSmallestSegment) return Status::Ok();
@@ -61,7 +67,9 @@ struct Store::Parts {
   void KeepOnce(SegmentWatch* watch);
   void StartHints();
   Status Locate(std::string_view key, RecordView* record);
-  Status Damage(const Segment* segment, Location where) const;
+  Status MissIfExpired(const RecordView& record);
+  KeyWalk Walk(uint64_t cursor) { return {index.get(), &segments, &reaper, &log, cursor}; }
+  void Reap();
   void ReclaimIndex();
 
   const StoreOptions options;
@@ -75,6 +83,7 @@ struct Store::Parts {
   std::unique_ptr<Compaction> compaction;
   std::unique_ptr<HintWriter> hints;
   Recovered recovered;
+  Reaper reaper;
 
   std::mutex keeper_mutex;
   std::condition_variable keeper_wake;
@@ -113,7 +122,8 @@ Status Store::Parts::Recover(const RecoveryCallback& progress) {
   commit = std::make_unique<Commit>(
       Commit::Options{.sync_each_round = options.fsync == FsyncPolicy::kAlways,
                       .segment_size_bytes = options.segment_size_bytes,
-                      .on_seal = [this](auto segment) { hints->Add(std::move(segment)); }},
+                      .on_seal = [this](auto segment) { hints->Add(std::move(segment)); },
+                      .on_expired = [this](auto key) { reaper.Note(key); }},
       directory.get(), reserve.get(), &segments, index.get(), &log, recovered.next_sequence);
   compaction =
       std::make_unique<Compaction>(options.segment_size_bytes, directory.get(), reserve.get(),
@@ -132,6 +142,7 @@ void Store::Parts::StartHints() {
 Status Store::Close() {
   CancelCompaction();
   parts_->StopKeeper();
+  parts_->Reap();
   const Gate::Pass pass(&parts_->gate);
   // After a failed sync there is no point in another.
   const bool writable = !parts_->commit->read_only();
@@ -147,21 +158,19 @@ Status Store::Close() {
 
 Status Store::Parts::Locate(std::string_view key, RecordView* record) {
   Status status = index->Find(key, record);
+  if (status.ok() && record->expires_at_ms != 0) status = MissIfExpired(*record);
   if (!status.ok() && status.code() != Code::kNotFound) {
     log.Write(Priority::kCritical, "%s", status.message().c_str());
   }
   return status;
 }
 
-Status Store::Parts::Damage(const Segment* segment, Location where) const {
-  Status status = segment != nullptr ? segment->CheckReadable() : Status::Ok();
-  if (status.ok()) {
-    status = {Code::kCorrupt, SegmentName(where.segment) + ": offset " +
-                                  std::to_string(where.offset) +
-                                  ": damaged on disk: stop the daemon and run keystone-log check"};
-  }
-  log.Write(Priority::kCritical, "%s", status.message().c_str());
-  return status;
+// Damage must not look like an absent key.
+Status Store::Parts::MissIfExpired(const RecordView& record) {
+  if (!record.attributes().ExpiredBy(UnixTimeMs())) return Status::Ok();
+  if (Status status = VerifyBody(segments, record); !status.ok()) return status;
+  reaper.Note(record.key);
+  return Status::NotFound();
 }
 
 Status Store::Get(std::string_view key, FoundValue* found) {
@@ -202,39 +211,51 @@ void Store::Prefetch(std::span<const std::string_view> keys) {
   for (const std::string_view key : keys) parts_->index->PrefetchRecord(key);
 }
 
-uint64_t Store::Count() const { return parts_->index->size(); }
+uint64_t Store::Count() const { return parts_->index->LiveAt(UnixTimeMs()).keys; }
 
 Status Store::Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanResult* result) {
   const Gate::Pass pass(&parts_->gate);
-  std::vector<Index::Entry> entries;
-  result->next_cursor = parts_->index->Scan(cursor, count, &entries);
+  KeyWalk walk = parts_->Walk(cursor);
   result->keys.clear();
-  for (const Index::Entry& entry : entries) {
-    const Segment* segment = parts_->segments.Find(entry.where.segment);
-    RecordView record;
-    // A key that does not hash to where it was found has a damaged byte; its value's CRC need not
-    // be computed to know that.
-    if (segment == nullptr || segment->Read(entry.where.offset, &record) != RecordState::kValid ||
-        parts_->index->Position(record.key) != entry.position) {
-      return parts_->Damage(segment, entry.where);
-    }
-    if (record.key.starts_with(prefix)) result->keys.emplace_back(record.key);
-  }
-  return Status::Ok();
+  Status status = walk.Step(count, [&](std::string_view key) {
+    if (key.starts_with(prefix)) result->keys.emplace_back(key);
+  });
+  result->next_cursor = walk.cursor();
+  return status;
 }
 
-Status Store::Range(const KeyRange& range, std::vector<std::string>* keys) {
-  ScanResult part;
+Status Store::Range(const KeyRange& range, std::vector<std::string>* keys) try {
+  keystone::Range found(range);
+  KeyWalk walk = parts_->Walk(0);
   do {
-    Status status = Scan(part.next_cursor, 1000, range.prefix, &part);
+    const Gate::Pass pass(&parts_->gate);
+    Status status = walk.Step(kKeysAPass, [&](std::string_view key) { found.Offer(key); });
     if (!status.ok()) return status;
-    for (auto& key : part.keys) {
-      if (key >= range.start && (!range.end || key <= *range.end)) keys->push_back(std::move(key));
-    }
-  } while (part.next_cursor != 0);
-  std::sort(keys->begin(), keys->end());
-  if (range.limit != 0 && keys->size() > range.limit) keys->resize(range.limit);
+  } while (walk.cursor() != 0);
+  *keys = found.Take();
   return Status::Ok();
+} catch (const std::bad_alloc&) {
+  return {Code::kSystem, "out of memory"};
+}
+
+// From a random place to the end, and then, where nothing is left there, from the beginning.
+Status Store::RandomKey(std::string* key) {
+  std::random_device random;
+  const uint64_t place = Index::PositionOf(random() % Index::kShards, random());
+  for (const uint64_t from : {place, uint64_t{0}}) {
+    KeyWalk walk = parts_->Walk(from);
+    size_t keys_a_pass = 1;
+    do {
+      const Gate::Pass pass(&parts_->gate);
+      bool found = false;
+      Status status = walk.Step(keys_a_pass, [&](std::string_view visited) {
+        if (!std::exchange(found, true)) *key = visited;
+      });
+      if (!status.ok() || found) return status;
+      keys_a_pass = kKeysAPass;
+    } while (walk.cursor() != 0);
+  }
+  return Status::NotFound();
 }
 
 // ---- writes
@@ -289,11 +310,21 @@ void Store::Parts::RunKeeper() {
 }
 
 void Store::Parts::KeepOnce(SegmentWatch* watch) {
+  Reap();
   // A failure has turned the store read-only and is in the log.
   if (options.fsync == FsyncPolicy::kEverySecond) (void)commit->SyncDirty();
   commit->WatchActive(watch);
   ReclaimIndex();
   reserve->Retake(compaction->running() ? compaction->NeededBytes() : 0);
+}
+
+// What room is left on a full disk is not for this.
+void Store::Parts::Reap() {
+  if (commit->read_only() || reserve->released()) return;
+  reaper.Reap([this](std::span<Batch* const> batches) {
+    const Gate::Pass pass(&gate);
+    commit->Submit(batches);
+  });
 }
 
 void Store::Parts::ReclaimIndex() {
@@ -312,11 +343,16 @@ Status Store::Compact(CompactionMode mode) { return parts_->compaction->Run(mode
 StoreStats Store::Stats() const {
   const Commit::Stats commit = parts_->commit->GetStats();
   const Compaction::Stats compaction = parts_->compaction->GetStats();
+  const uint64_t now_ms = UnixTimeMs();
+  const ExpiryLedger::Sums expiry = parts_->index->expiry().At(now_ms);
+  const Index::Live live = parts_->index->LiveAt(now_ms);
   StoreStats stats;
-  stats.keys = parts_->index->size();
+  stats.keys = live.keys;
+  stats.keys_expiring = expiry.expiring_records;
+  stats.expired = expiry.ever_expired;
   stats.segments = parts_->segments.Count();
   stats.log_bytes = parts_->segments.Bytes();
-  stats.live_bytes = parts_->index->live_bytes();
+  stats.live_bytes = live.bytes;
   // The sums are read one after the other while writes go on.
   const uint64_t used_bytes = stats.live_bytes + stats.segments * kSegmentHeaderSize;
   stats.stale_bytes = stats.log_bytes - std::min(stats.log_bytes, used_bytes);

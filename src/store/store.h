@@ -35,9 +35,11 @@ struct StoreOptions {
 // Numbers of a running store; sizes in bytes, times in microseconds.
 struct StoreStats {
   uint64_t keys = 0;
+  uint64_t keys_expiring = 0;  // of them, those that will expire
+  uint64_t expired = 0;        // records, since the start; those that it found so, too
   uint64_t segments = 0;
   uint64_t log_bytes = 0;    // all segment files together
-  uint64_t live_bytes = 0;   // records that the index points at
+  uint64_t live_bytes = 0;   // records that are the newest of their key, and have not expired
   uint64_t stale_bytes = 0;  // all other records: what a compaction reclaims
   uint64_t index_bytes = 0;
   FsyncPolicy fsync_policy = FsyncPolicy::kEverySecond;
@@ -90,18 +92,21 @@ class FoundValue {
   uint64_t faults_before_ = 0;
 };
 
-struct KeyRange {
-  std::string_view start{};
-  std::optional<std::string_view> end{};
-  std::string_view prefix{};
-  size_t limit = 0;
-};
-
 struct ScanResult {
   uint64_t next_cursor = 0;  // 0: the scan is complete
   std::vector<std::string> keys;
 };
 
+// Keys from `start` to `end`, both included, byte by byte, that begin with `prefix`.
+struct KeyRange {
+  std::string_view start{};
+  std::optional<std::string_view> end{};  // none: to the last one
+  std::string_view prefix{};
+  size_t limit = 0;  // only the first so many; 0: all
+};
+
+// What has expired does not exist: no call finds it. In the figures of Count and Stats it is gone
+// less than a second later.
 class Store {
  public:
   // Locks and recovers the directory. kRunning: another process holds it. kCorrupt: damage that no
@@ -139,7 +144,15 @@ class Store {
   // once; cursors stay good whatever is written meanwhile, and across restarts.
   Status Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanResult* result);
 
+  // The keys of a range, in order. There is no index in that order: all keys of the store are read,
+  // however few are wanted, some millions a second where the log is in memory; the longer a value,
+  // the more of the disk is touched where it is not. With a limit the memory is that of so many
+  // keys. Writes go on meanwhile: a key that comes or goes may or may not be among them. kCorrupt,
+  // kIo: a key is damaged or can't be read. kSystem: out of memory.
   Status Range(const KeyRange& range, std::vector<std::string>* keys);
+
+  // Any key, about as likely one as another. kNotFound: there is none.
+  Status RandomKey(std::string* key);
 
   // Returns when everything applied so far is on stable storage.
   Status Sync();

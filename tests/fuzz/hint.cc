@@ -33,6 +33,7 @@ enum Choice : uint8_t {
 constexpr size_t kMostBytes = 64 << 10;
 constexpr size_t kDirectory = 96;  // hint.h has the format
 constexpr size_t kDirectoryEntrySize = 16;
+constexpr unsigned char kAttributesFlag = 2;
 constexpr size_t kHeaderCrc = kDirectory + kHintShards * kDirectoryEntrySize;
 
 // Segment 1: keys that are set once and twice, deleted, in a group.
@@ -92,6 +93,7 @@ std::string Build(Input input, bool bind) {
     blocks[shard].append(entry);
     if (entry.size() < kHintEntrySize) break;
     const auto* p = reinterpret_cast<const unsigned char*>(entry.data());
+    if ((p[18] & kAttributesFlag) != 0) blocks[shard].append(input.Bytes(kHintExpirySize));
     blocks[shard].append(input.Bytes(boost::endian::load_little_u16(p + 16)));
     header.blocks[shard].entries++;
   }
@@ -107,7 +109,7 @@ std::string Build(Input input, bool bind) {
 void Mend(std::string* hint) {
   if (hint->size() < kHintHeaderSize) return;
   auto* p = reinterpret_cast<unsigned char*>(hint->data());
-  std::memcpy(p, "KEYSHINT\1\0\0\0\0\0\0\0", 16);
+  std::memcpy(p, "KEYSHINT\2\0\0\0\0\0\0\0", 16);
   uint64_t offset = kHintHeaderSize;
   for (size_t shard = 0; shard < kHintShards; shard++) {
     unsigned char* block = p + kDirectory + shard * kDirectoryEntrySize;

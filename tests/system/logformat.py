@@ -26,10 +26,14 @@ Manifest = namedtuple("Manifest", "store_id seed segments")
 # entries is a list of HintEntry, blocks a list of (size, entries, crc) for each shard.
 Hint = namedtuple("Hint", "number store_id seed covered records last_sequence last_offset "
                           "last_bytes segment_crc blocks entries")
-HintEntry = namedtuple("HintEntry", "shard tag size offset flags key")
+# expires_at_ms is None where the record has no attributes.
+HintEntry = namedtuple("HintEntry", "shard tag size offset flags key expires_at_ms",
+                       defaults=[None])
 HINT_HEADER = struct.Struct("<8sIIQ16sQQQQQ8sII")  # then the directory
 HINT_BLOCK = struct.Struct("<QII")
 HINT_ENTRY = struct.Struct("<IIQHH")
+HINT_EXPIRY = struct.Struct("<Q")
+HINT_VERSION = 2
 HINT_SHARDS = 256
 HINT_HEADER_SIZE = HINT_HEADER.size + HINT_SHARDS * HINT_BLOCK.size + 8
 HINT_TOMBSTONE, HINT_ATTRIBUTES = 1, 2
@@ -245,7 +249,7 @@ def parse_hint(data):
     crc_at = HINT_HEADER_SIZE - 8
     if struct.unpack_from("<II", data, crc_at) != (crc32(data[:crc_at]), 0):
         raise FormatError("hint header checksum")
-    if (magic, version, flags, zero) != (b"KEYSHINT", 1, 0, 0):
+    if (magic, version, flags, zero) != (b"KEYSHINT", HINT_VERSION, 0, 0):
         raise FormatError("hint version %d, flags %d" % (version, flags))
     blocks, entries, offset = [], [], HINT_HEADER_SIZE
     for shard in range(HINT_SHARDS):
@@ -269,16 +273,27 @@ def parse_hint_block(shard, block):
     offset = 0
     while offset < len(block):
         tag, size, place, key_size, flags = HINT_ENTRY.unpack_from(block, offset)
-        start = offset + HINT_ENTRY.size
-        yield HintEntry(shard, tag, size, place, flags, bytes(block[start:start + key_size]))
+        start, expires_at_ms = offset + HINT_ENTRY.size, None
+        if flags & HINT_ATTRIBUTES:
+            expires_at_ms, = HINT_EXPIRY.unpack_from(block, start)
+            start += HINT_EXPIRY.size
+        yield HintEntry(shard, tag, size, place, flags, bytes(block[start:start + key_size]),
+                        expires_at_ms)
         offset = start + key_size
+
+
+def encode_hint_entry(entry):
+    data = HINT_ENTRY.pack(entry.tag, entry.size, entry.offset, len(entry.key), entry.flags)
+    if entry.flags & HINT_ATTRIBUTES:
+        data += HINT_EXPIRY.pack(entry.expires_at_ms)
+    return data + entry.key
 
 
 def encode_hint(hint):
     """With the blocks that its entries make."""
-    blocks = [b"".join(HINT_ENTRY.pack(e.tag, e.size, e.offset, len(e.key), e.flags) + e.key
-                       for e in hint.entries if e.shard == shard) for shard in range(HINT_SHARDS)]
-    header = HINT_HEADER.pack(b"KEYSHINT", 1, 0, hint.number, hint.store_id, hint.seed,
+    blocks = [b"".join(encode_hint_entry(entry) for entry in hint.entries if entry.shard == shard)
+              for shard in range(HINT_SHARDS)]
+    header = HINT_HEADER.pack(b"KEYSHINT", HINT_VERSION, 0, hint.number, hint.store_id, hint.seed,
                               hint.covered, hint.records, hint.last_sequence, hint.last_offset,
                               hint.last_bytes, hint.segment_crc, 0)
     for shard, block in enumerate(blocks):
@@ -303,16 +318,17 @@ def check_hint(hint, data):
                     data[last.offset:last.offset + 8])
     if told != expected:
         raise FormatError("hint says %r, not %r" % (told, expected))
-    found = {e.key: (e.offset, e.size, e.flags) for e in hint.entries}
+    found = {e.key: (e.offset, e.size, e.flags, e.expires_at_ms) for e in hint.entries}
     if len(found) != len(hint.entries) or found != last_operations(segment):
         raise FormatError("entries")
 
 
 def last_operations(segment):
-    """key -> (offset, size, flags of a hint)"""
+    """key -> (offset, size, flags of a hint, expires_at_ms)"""
     return {r.key: (r.offset, r.end - r.offset,
                     (HINT_TOMBSTONE if r.value is None else 0) |
-                    (HINT_ATTRIBUTES if r.attributes else 0))
+                    (HINT_ATTRIBUTES if r.attributes else 0),
+                    r.attributes[1] if r.attributes else None)
             for r in segment.records if not r.flags & SYNC_MARK}
 
 

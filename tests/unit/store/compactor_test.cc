@@ -601,7 +601,7 @@ TEST(Compactor, PointsTheIndexAtWhatHasMoved) {
   Put(2, "written over meanwhile");
   const keystone::Location old = Put(5, "key");
   CheckOk(index->Erase("dead"));
-  keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, &cancelled,
+  keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, 0, &cancelled,
                                 keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(Sources()));
   AddSegment(6);
@@ -619,7 +619,7 @@ TEST(Compactor, PointsTheIndexAtWhatHasMoved) {
 
 TEST(Compactor, PlacesGoOnInTheNextSegment) {
   for (uint64_t i = 1; i <= 300; i++) Put(i, Key(static_cast<int>(i)));
-  keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, &cancelled,
+  keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, 0, &cancelled,
                                 keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(Sources()));
   CheckOk(compactor.Finish());
@@ -636,7 +636,7 @@ TEST(Compactor, PlacesGoOnInTheNextSegment) {
 }
 
 TEST(Compactor, MakesNoSegmentOfNothing) {
-  keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, &cancelled,
+  keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, 0, &cancelled,
                                 keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(Sources()));
   CHECK_TRUE(compactor.outputs().empty());
@@ -645,8 +645,8 @@ TEST(Compactor, MakesNoSegmentOfNothing) {
 TEST(Compactor, WhatIsNotFinishedGoesWithIt) {
   Put(1, "key");
   {
-    keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, &cancelled,
-                                  keystone::Pace::kAllOfIt);
+    keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, 0,
+                                  &cancelled, keystone::Pace::kAllOfIt);
     CheckOk(compactor.Copy(Sources()));
     CHECK_TRUE(scratch.Has("000000000002.log.tmp"));
   }
@@ -655,7 +655,7 @@ TEST(Compactor, WhatIsNotFinishedGoesWithIt) {
 
 TEST(Compactor, StopsOnRequestInTheMiddle) {
   for (uint64_t i = 1; i <= 300; i++) Put(i, Key(static_cast<int>(i)));
-  keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, &cancelled,
+  keystone::Compactor compactor(directory.get(), index.get(), nullptr, kSmallSegment, 0, &cancelled,
                                 keystone::Pace::kAllOfIt);
   CheckOk(compactor.Copy(Sources()));
   cancelled = true;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/endian/conversion.hpp>
 #include <cerrno>
 #include <filesystem>
 #include <map>
@@ -12,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/crc32.h"
 #include "faults.h"
 #include "scratch.h"
 #include "store/hint_loader.h"
@@ -39,6 +41,7 @@ using keystone::Store;
 using testing::CheckOk;
 using testing::CheckSays;
 using testing::CheckValue;
+using testing::EncodeExpiring;
 using testing::EncodeMark;
 using testing::EncodeSet;
 using testing::EncodeTombstone;
@@ -89,9 +92,12 @@ bool Parses(const std::string& block, uint32_t entries, uint64_t covered_bytes) 
   return keystone::ParseHintBlock(block, entries, covered_bytes, 3, &keys);
 }
 
-std::string BlockOf(const HintEntry& entry, std::string_view key = "k") {
+// `expiry`: the 8 bytes before the key, where there are attributes.
+std::string BlockOf(const HintEntry& entry, std::string_view key = "k",
+                    std::string_view expiry = "12345678") {
+  const std::string text = std::string(expiry).append(key);
   std::string block;
-  keystone::AppendHintEntry(entry, key, &block);
+  keystone::AppendHintEntry({entry, text.data() + expiry.size()}, &block);
   return block;
 }
 
@@ -134,8 +140,8 @@ TEST(HintFormat, AFlippedBitAnywhereInTheHeaderIsFound) {
 }
 
 TEST(HintFormat, AFutureVersionIsNamed) {
-  const std::string bytes = Flipped(keystone::EncodeHintHeader(SomeHeader()), 8, 3);
-  CheckSays("version 2", keystone::DecodeHintHeader(bytes).status());
+  const std::string bytes = Flipped(keystone::EncodeHintHeader(SomeHeader()), 8, 1);
+  CheckSays("version 3", keystone::DecodeHintHeader(bytes).status());
 }
 
 TEST(HintFormat, AHeaderThatEndsTooEarlyIsNone) {
@@ -158,7 +164,12 @@ TEST(HintFormat, EntriesAreReadAsTheyWereWritten) {
   CHECK_TRUE(keys[0].entry == SomeEntry(9));
   CHECK_TRUE(keys[1].entry == second);
   CHECK_TRUE(keys[0].key() == "k");
+  CHECK_TRUE(keys[0].expires_at_ms() == 0);
   CHECK_TRUE(keys[1].key() == "key");
+  CHECK_TRUE(keys[1].expires_at_ms() == 0x3837363534333231);
+  for (size_t size = 0; size < block.size(); size++) {
+    CHECK_FALSE(Parses(block.substr(0, size), 2, 1000));
+  }
 }
 
 TEST(HintFormat, ABlockOfAnotherSizeOrOrderIsNone) {
@@ -256,6 +267,23 @@ TEST(HintTable, KeysOfTheSamePositionAreKeptApart) {
   HintTable table(&segments, 0);
   (void)table.Fill(0, 64, segments[0]->size(), 1, [](uint64_t, uint64_t) { return true; });
   CHECK_TRUE(Found(table) == expected);
+}
+
+TEST(HintTable, KnowsWhenTheLastOperationOfAKeyExpires) {
+  Open(EncodeExpiring(1, "a", "1", 1000) + EncodeSet(2, "b", "1") +
+       EncodeExpiring(3, "b", "2", 2000) + EncodeExpiring(4, "c", "1", 3000) +
+       EncodeSet(5, "c", "2") + EncodeExpiring(6, "d", "1", 0));
+  HintTable table(&segments, 0);
+  (void)table.Fill(0, 64, segments[0]->size(), 1, [](uint64_t, uint64_t) { return true; });
+  std::map<std::string, uint64_t> found;
+  for (size_t shard = 0; shard < kHintShards; shard++) {
+    table.Sort(shard);
+    std::vector<HintedKey> keys;
+    table.Collect(shard, &keys);
+    for (const HintedKey& key : keys) found[std::string(key.key())] = key.expires_at_ms();
+  }
+  CHECK_TRUE(found ==
+             (std::map<std::string, uint64_t>{{"a", 1000}, {"b", 2000}, {"c", 0}, {"d", 0}}));
 }
 
 TEST(HintTable, AWatcherStopsTheScan) {
@@ -626,6 +654,48 @@ TEST(Hint, OneOfSomethingElseIsNotUsed) {
   for (const uint64_t covered : {uint64_t{0}, uint64_t{90}, uint64_t{142}, ~uint64_t{0}}) {
     CheckNotUsed(kFirstHint, changed([&](HintHeader* h) { h->covered_bytes = covered; }));
   }
+}
+
+// Of a segment with "a" that expires, "b" and "c", as version 1 had it.
+std::string OldHint(const std::string& hint) {
+  HintHeader header = keystone::DecodeHintHeader(hint).value();
+  std::string blocks = hint.substr(kHintHeaderSize);
+  size_t block_at = 0;
+  for (HintHeader::Block& block : header.blocks) {
+    const size_t at = block_at;
+    block_at += block.size_bytes;
+    if (block.size_bytes == 0 || (blocks[at + 18] & 2) == 0) continue;
+    LONGS_EQUAL(20 + 8 + 1, block.size_bytes);
+    blocks.erase(at + 20, 8);
+    block_at -= 8;
+    block.size_bytes -= 8;
+    block.crc = keystone::Crc32(std::string_view(blocks).substr(at, block.size_bytes));
+  }
+  std::string bytes = keystone::EncodeHintHeader(header);
+  bytes[8] = 1;
+  constexpr size_t kCrcAt = kHintHeaderSize - 8;
+  boost::endian::store_little_u32(reinterpret_cast<unsigned char*>(&bytes[kCrcAt]),
+                                  keystone::Crc32({bytes.data(), kCrcAt}));
+  return bytes + blocks;
+}
+
+TEST(Hint, OneOfTheVersionBeforeIsNotUsedAndMadeAnew) {
+  constexpr uint64_t kFarAway = 9'000'000'000'000;
+  scratch.Write(kFirst, SegmentBytes(1, EncodeExpiring(1, "a", "1", kFarAway) +
+                                            EncodeSet(2, "b", "2") + EncodeSet(3, "c", "3")));
+  scratch.Write("000000000002.log", SegmentBytes(2, EncodeSet(4, "b", "4"), 4));
+  scratch.Write("MANIFEST", keystone::EncodeManifest({SomeId(), 1, {1, 2}}));
+  testing::OpenStore(scratch.path()).reset();
+  const std::string hint = scratch.Read(kFirstHint);
+  const std::string old = OldHint(hint);
+  LONGS_EQUAL(hint.size() - 8, old.size());
+  scratch.Write(kFirstHint, old);
+  store = testing::OpenStore(scratch.path());
+  LONGS_EQUAL(1, store->Stats().keys_expiring);
+  CheckValue(*store, "a", "1");
+  CheckValue(*store, "b", "4");
+  store.reset();
+  CHECK_TRUE(scratch.Read(kFirstHint) == hint);
 }
 
 TEST(Hint, OneThatCantBeReadIsNotUsed) {

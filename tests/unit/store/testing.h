@@ -5,6 +5,7 @@
 #define KEYSTONE_TESTS_UNIT_STORE_TESTING_H_
 
 #include <algorithm>
+#include <boost/endian/conversion.hpp>
 #include <chrono>
 #include <cstdint>
 #include <fstream>
@@ -17,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/crc32.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -102,6 +104,18 @@ inline std::string EncodeSet(uint64_t sequence, std::string_view key, std::strin
   keystone::EncodeHeader(sequence, static_cast<uint32_t>(value.size()), key.size(), flags,
                          keystone::BodyCrc(key, value), bytes.data());
   return bytes.append(key).append(value);
+}
+
+inline std::string EncodeExpiring(uint64_t sequence, std::string_view key, std::string_view value,
+                                  uint64_t expires_at_ms, uint16_t flags = 0) {
+  std::string body(keystone::kAttributesSize, '\0');
+  boost::endian::store_little_u64(reinterpret_cast<unsigned char*>(body.data()) + 4, expires_at_ms);
+  body.append(key).append(value);
+  std::string bytes(keystone::kRecordHeaderSize, '\0');
+  keystone::EncodeHeader(sequence, static_cast<uint32_t>(value.size()), key.size(),
+                         static_cast<uint16_t>(flags | keystone::kHasAttributes),
+                         keystone::Crc32(body), bytes.data());
+  return bytes.append(body);
 }
 
 inline std::string EncodeTombstone(uint64_t sequence, std::string_view key, uint16_t flags = 0) {
