@@ -4,12 +4,13 @@
 
 namespace keystone {
 
-Registry::Membership Registry::Join(Fd* fd) {
+Registry::Membership Registry::Join(Fd* fd, Protocol protocol) {
   Entries made(1);  // allocated outside the mutex
   const std::lock_guard lock(mutex_);
   if (entries_.size() >= limit_) return {};
   made.front().fd = std::move(*fd);
   made.front().id = ++total_;
+  made.front().protocol = protocol;
   entries_.splice(entries_.begin(), made);
   return {this, entries_.begin()};
 }
