@@ -194,6 +194,7 @@ class Daemon:
         Where it could not write that file, its log says it."""
         port_file = os.path.join(self.data, "keystoned.port")
         found = read_text(port_file).split() if os.path.isfile(port_file) else []
+        found = [a for a in found if a != "memcached"]  # that is in front of those at the end
         if not found and "keystoned.port" in self.log():
             found = re.findall(r"listening on (\S+)", self.log())
         found += [a for a in self.listen if a.startswith("unix:") and a not in found]
