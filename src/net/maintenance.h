@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "base/status.h"
@@ -38,7 +39,7 @@ class Maintenance {
   Status Start();
 
   // False: folded into the one that runs or is asked for already.
-  bool RequestCompaction();
+  bool RequestCompaction(CompactionMode mode);
   // Clears the store, which is nothing that the others are folded into.
   void RequestClear();
   // The thread ends after what it is doing. Does not wait.
@@ -50,14 +51,14 @@ class Maintenance {
  private:
   using Clock = std::chrono::steady_clock;
 
-  enum class Work { kStop, kClear, kAsked, kCheck };
+  enum class Work { kStop, kClear, kAsked, kCheck };  // kAsked: in the mode asked for
 
   void Run();
   Work WaitForWork();
   bool AutomaticIsDue() const;
-  void Begin();
+  CompactionMode Begin();
   void Finish();
-  void Compact(Work work);
+  void Compact(Work work, CompactionMode mode);
 
   Store* const store_;
   const CompactionThreshold threshold_;
@@ -65,11 +66,11 @@ class Maintenance {
   Clock::time_point automatic_after_{};  // maintenance thread only
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  bool requested_ = false;  // guarded by mutex_
-  bool clear_ = false;      // guarded by mutex_; is asked for
-  bool running_ = false;    // guarded by mutex_
-  bool stopping_ = false;   // guarded by mutex_
-  bool ended_ = true;       // guarded by mutex_
+  std::optional<CompactionMode> requested_;  // guarded by mutex_
+  bool clear_ = false;                       // guarded by mutex_; is asked for
+  bool running_ = false;                     // guarded by mutex_
+  bool stopping_ = false;                    // guarded by mutex_
+  bool ended_ = true;                        // guarded by mutex_
   std::thread thread_;
 };
 

@@ -331,17 +331,17 @@ bool ParseMemcachedNumber(std::string_view value, uint64_t* number) {
   return error == std::errc() && (stop == value.end() || IsSpace(*stop));
 }
 
-void AppendMemcachedValue(std::string_view key, uint32_t client_flags, std::string_view value,
-                          const uint64_t* unique, std::string* out) {
+void AppendMemcachedHead(std::string_view key, uint32_t client_flags, size_t value_size,
+                         const uint64_t* unique, std::string* out) {
   out->append("VALUE ").append(key) += ' ';
   AppendNumber(client_flags, out);
   *out += ' ';
-  AppendNumber(value.size(), out);
+  AppendNumber(value_size, out);
   if (unique != nullptr) {
     *out += ' ';
     AppendNumber(*unique, out);
   }
-  out->append(kNewline).append(value).append(kNewline);
+  out->append(kNewline);
 }
 
 void AppendMemcachedError(const Status& status, std::string* out) {

@@ -17,9 +17,8 @@ bool IsError(const Reply& reply) {
 
 void AppendFetched(MemcachedVerb verb, std::string_view key, const Reply& reply, std::string* out) {
   if (reply.kind != Kind::kValue) return;
-  const bool wants_unique = verb == kGets || verb == kGats;
-  AppendMemcachedValue(key, reply.attributes.client_flags, reply.value,
-                       wants_unique ? &reply.sequence : nullptr, out);
+  AppendMemcachedValueHead(verb, key, reply, out);
+  out->append(reply.value).append("\r\n");
 }
 
 std::string_view Stored(MemcachedVerb verb, const Reply& reply) {
@@ -89,6 +88,13 @@ void AppendMemcachedReply(MemcachedVerb verb, std::string_view key, const Reply&
     case kQuit:
       return;
   }
+}
+
+void AppendMemcachedValueHead(MemcachedVerb verb, std::string_view key, const Reply& reply,
+                              std::string* out) {
+  const bool wants_unique = verb == kGets || verb == kGats;
+  AppendMemcachedHead(key, reply.attributes.client_flags, reply.value.size(),
+                      wants_unique ? &reply.sequence : nullptr, out);
 }
 
 void AppendMemcachedEnd(std::string* out) { out->append(kEnd); }

@@ -10,7 +10,7 @@ Registry::Membership Registry::Join(Fd* fd, Protocol protocol) {
   if (entries_.size() >= limit_) return {};
   made.front().fd = std::move(*fd);
   made.front().protocol = protocol;
-  ++total_;
+  made.front().id = ++total_;
   entries_.splice(entries_.begin(), made);
   return {this, entries_.begin()};
 }

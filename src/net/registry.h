@@ -25,6 +25,7 @@ class Registry {
   struct Entry {
     Fd fd;
     Protocol protocol = Protocol::kLine;
+    uint64_t id = 0;
     Counters counters;
   };
   using Entries = std::list<Entry>;
@@ -51,6 +52,7 @@ class Registry {
     bool valid() const { return registry_ != nullptr; }
     int fd() const { return entry_->fd.get(); }
     Protocol protocol() const { return entry_->protocol; }
+    uint64_t id() const { return entry_->id; }  // no other connection's, ever
     Counters* counters() const { return &entry_->counters; }
 
    private:

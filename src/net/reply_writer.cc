@@ -34,6 +34,24 @@ bool AppendReply(const ReplyForm& form, const Reply& reply, std::string* out) {
   return false;
 }
 
+bool AppendValueHead(const ReplyForm& form, const Reply& reply, std::string* out) {
+  switch (form.protocol) {
+    case Protocol::kLine:
+      return AppendLineValueHead(reply.value, out);
+    case Protocol::kResp:
+      AppendRespBulkHeader(reply.value.size(), out);
+      return true;
+    case Protocol::kMemcached:
+      AppendMemcachedValueHead(static_cast<MemcachedVerb>(form.verb), form.key, reply, out);
+      return true;
+  }
+  return false;
+}
+
+void AppendValueTail(const ReplyForm& form, std::string* out) {
+  out->append(form.protocol == Protocol::kLine ? "\n" : "\r\n");
+}
+
 void AppendStatus(const ReplyForm& form, const Status& status, std::string* out) {
   if (form.protocol == Protocol::kLine) return AppendLineStatus(status, out);
   Reply reply;

@@ -19,6 +19,11 @@ constexpr uint64_t kRoundLimit = uint64_t{4} << 20;
 // A leader's own client waits for them all.
 constexpr int kRoundsALeader = 16;
 
+// How many bytes of groups fit one segment and kRoundLimit.
+uint64_t RoundLimit(const Commit::Options& options) {
+  return std::min(kRoundLimit, options.segment_size_bytes - kSegmentHeaderSize) - kSyncMarkSize;
+}
+
 // Of a batch that is decided: the log gets something of it.
 bool Writes(const Batch& batch) {
   return std::any_of(batch.operations().begin(), batch.operations().end(),
@@ -42,6 +47,8 @@ Commit::Commit(const Options& options, Directory* directory, Reserve* reserve, S
       index_(index),
       log_(log),
       health_(log),
+      queue_(RoundLimit(options), options.sync_each_round ? 1 : kRoundsALeader,
+             [this](Waiter* round) { Serve(round); }),
       active_(segments->active()),
       next_sequence_(next_sequence),
       decider_(segments, index, &options_.on_expired) {
@@ -57,7 +64,7 @@ void Commit::Submit(std::span<Batch* const> batches) {
   BatchSize size;
   while (count < batches.size()) {
     const BatchSize next = Ready(batches[count]);
-    if (count > 0 && size.bytes + next.bytes > RoundLimit()) {
+    if (count > 0 && size.bytes + next.bytes > queue_.limit_bytes()) {
       SubmitTogether(batches.first(count), size);
       batches = batches.subspan(count);
       count = 0;
@@ -108,11 +115,11 @@ Status Commit::Seal() {
 void Commit::WaitForTurn(Waiter* waiter) {
   const bool several = waiter->batches.size() > 1;
   if (several) PrefetchSingles(*waiter);
-  if (!BecomeLeader(waiter)) {
+  if (!queue_.Join(waiter)) {
     if (!several) PrefetchSingles(*waiter);
-    if (Await(waiter) == Turn::kDone) return;
+    if (!CommitQueue::Await(waiter)) return;
   }
-  Lead();
+  queue_.Lead();
 }
 
 void Commit::PrefetchSingles(const Waiter& waiter) const {
@@ -121,51 +128,10 @@ void Commit::PrefetchSingles(const Waiter& waiter) const {
   }
 }
 
-// How many bytes of groups fit one segment and kRoundLimit.
-uint64_t Commit::RoundLimit() const {
-  return std::min(kRoundLimit, options_.segment_size_bytes - kSegmentHeaderSize) - kSyncMarkSize;
-}
-
-// False where somebody leads: `waiter` is in the queue then.
-bool Commit::BecomeLeader(Waiter* waiter) {
-  const std::lock_guard lock(mutex_);
-  (first_ == nullptr ? first_ : last_->next) = waiter;
-  last_ = waiter;
-  return !std::exchange(leading_, true);
-}
-
-Commit::Turn Commit::Await(Waiter* waiter) {
-  waiter->told.Wait();
-  return waiter->turn;
-}
-
-// To wake the next leader takes longer than a round without a sync, and nobody would commit
-// meanwhile: so the one who is awake leads on for a while.
-void Commit::Lead() {
-  const int most_rounds = options_.sync_each_round ? 1 : kRoundsALeader;
-  Waiter* told = LeadRound()->next;  // the first of the first round is the leader itself
-  for (int rounds = 1; !Resigns(rounds == most_rounds); rounds++) {
-    TellAll(std::exchange(told, nullptr));
-    TellAll(LeadRound());
-  }
-  TellAll(told);
-}
-
-template <class Visit>
-void Commit::ForEachBatch(const Waiter* round, Visit visit) {
-  for (const Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
-    for (Batch* batch : waiter->batches) visit(batch);
-  }
-}
-
-// Commits one round and returns its members, not told yet. Whatever happens, they will be.
-Commit::Waiter* Commit::LeadRound() {
-  std::unique_lock lock(mutex_);
-  Waiter* const round = TakeRound();
-  const uint64_t synced_offset = synced_offset_;
-  lock.unlock();
+// Whatever happens, its members will be told.
+void Commit::Serve(Waiter* round) {
   try {
-    ServeRound(round, synced_offset);
+    ServeRound(round);
   } catch (const std::bad_alloc&) {
     // For an error's text. Where the store has become read-only, the log may have the round.
     const Code code = read_only() ? Code::kReadOnly : Code::kSystem;
@@ -173,10 +139,10 @@ Commit::Waiter* Commit::LeadRound() {
     if (round->sealed != nullptr) *round->sealed = status;
     Refuse(round, status);
   }
-  return round;
 }
 
-void Commit::ServeRound(Waiter* round, uint64_t synced_offset) {
+void Commit::ServeRound(Waiter* round) {
+  uint64_t synced_offset = SyncedOffset();
   Status status = ReadOnlyError();
   if (round->sealed != nullptr) {
     *round->sealed = status.ok() ? SealActive() : status;
@@ -185,6 +151,11 @@ void Commit::ServeRound(Waiter* round, uint64_t synced_offset) {
   if (status.ok()) status = CommitRound(round, &synced_offset);
   LogRefusals(status);
   Refuse(round, status);
+}
+
+uint64_t Commit::SyncedOffset() const {
+  const std::lock_guard lock(mutex_);
+  return synced_offset_;
 }
 
 // Gives all that succeeded so far that status, and counts what failed.
@@ -197,27 +168,6 @@ void Commit::Refuse(Waiter* round, const Status& status) {
   });
 }
 
-// True where the leader is one no more: nobody waits, or, if it `must`, the first who does leads.
-bool Commit::Resigns(bool must) {
-  std::unique_lock lock(mutex_);
-  Waiter* const next = first_;
-  if (next != nullptr && !must) return false;
-  leading_ = next != nullptr;
-  lock.unlock();
-  if (next != nullptr) Tell(next, Turn::kLead);
-  return true;
-}
-
-void Commit::TellAll(Waiter* round) {
-  while (round != nullptr) Tell(std::exchange(round, round->next), Turn::kDone);
-}
-
-// A waiter's memory may be gone as soon as it is told.
-void Commit::Tell(Waiter* waiter, Turn turn) {
-  waiter->turn = turn;
-  waiter->told.Post();
-}
-
 // One line when writes begin to be refused and one when they work again, not one a write.
 void Commit::LogRefusals(const Status& status) {
   if (status.ok() == !refusing_ || status.code() == Code::kReadOnly) return;
@@ -228,22 +178,6 @@ void Commit::LogRefusals(const Status& status) {
   } else {
     log_->Write(Priority::kNotice, "writes work again");
   }
-}
-
-// As many of the queue as fit; at least the first. They are a list. Who wants to seal is alone in
-// it.
-Commit::Waiter* Commit::TakeRound() {
-  const uint64_t limit = RoundLimit();
-  Waiter* const round = first_;
-  Waiter* last = round;
-  uint64_t bytes = round->size.bytes;
-  while (round->sealed == nullptr && last->next != nullptr && last->next->sealed == nullptr &&
-         bytes + last->next->size.bytes <= limit) {
-    last = last->next;
-    bytes += last->size.bytes;
-  }
-  first_ = std::exchange(last->next, nullptr);
-  return round;
 }
 
 Status Commit::CommitRound(Waiter* round, uint64_t* synced_offset) {

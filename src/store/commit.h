@@ -27,9 +27,9 @@
 #include <string>
 
 #include "base/log.h"
-#include "base/semaphore.h"
 #include "base/status.h"
 #include "store/batch.h"
+#include "store/commit_queue.h"
 #include "store/decider.h"
 #include "store/directory.h"
 #include "store/health.h"
@@ -91,18 +91,7 @@ class Commit {
   Stats GetStats() const;
 
  private:
-  enum class Turn { kLead, kDone };
-
-  // A thread in Submit. Its batches share a round; the leader sets their status before it says
-  // kDone.
-  struct Waiter {
-    std::span<Batch* const> batches;
-    Status* sealed = nullptr;  // not null: no batches, but the active segment is to be sealed
-    BatchSize size;
-    Turn turn = Turn::kDone;  // once it is told
-    Semaphore told;
-    Waiter* next = nullptr;  // behind it in the queue, or in its round
-  };
+  using Waiter = CommitQueue::Waiter;
 
   void WaitForTurn(Waiter* waiter);
   BatchSize Ready(Batch* batch);
@@ -110,20 +99,12 @@ class Commit {
   void PrefetchRecords(const Batch& batch) const;
   void PrefetchSingles(const Waiter& waiter) const;
   void SubmitTogether(std::span<Batch* const> batches, const BatchSize& size);
-  uint64_t RoundLimit() const;
-  bool BecomeLeader(Waiter* waiter);
-  static Turn Await(Waiter* waiter);
-  void Lead();
-  Waiter* LeadRound();
-  void ServeRound(Waiter* round, uint64_t synced_offset);
-  void Refuse(Waiter* round, const Status& status);
-  template <class Visit>
-  static void ForEachBatch(const Waiter* round, Visit visit);
-  bool Resigns(bool must);
-  static void TellAll(Waiter* round);
-  static void Tell(Waiter* waiter, Turn turn);
 
   // The leader's, without mutex_.
+  void Serve(Waiter* round);
+  void ServeRound(Waiter* round);
+  void Refuse(Waiter* round, const Status& status);
+  uint64_t SyncedOffset() const;
   Status CommitRound(Waiter* round, uint64_t* synced_offset);
   Status WriteWithReserve(Waiter* round, uint64_t* synced_offset);
   static bool LeaveDeletes(Waiter* round, const Status& status);
@@ -142,7 +123,6 @@ class Commit {
   void Publish();
   void LogRefusals(const Status& status);
 
-  Waiter* TakeRound();  // with mutex_
   Status SyncFile(const std::shared_ptr<const Fd>& fd, const std::string& path);
   Status ReadOnlyError() const { return health_.Check(); }
 
@@ -153,12 +133,10 @@ class Commit {
   Index* const index_;
   const Log* const log_;
   Health health_;
+  CommitQueue queue_;
 
   std::mutex sync_mutex_;  // held while a file is synced; taken before mutex_
   mutable std::mutex mutex_;
-  Waiter* first_ = nullptr;          // guarded by mutex_; the queue, in order of arrival
-  Waiter* last_ = nullptr;           // guarded by mutex_; meaningless where the queue is empty
-  bool leading_ = false;             // guarded by mutex_; somebody leads, or was told to
   uint64_t appended_offset_ = 0;     // guarded by mutex_; of the active segment
   uint64_t synced_offset_ = 0;       // guarded by mutex_; what is surely on stable storage
   std::shared_ptr<Segment> active_;  // guarded by mutex_; changed by the leader only

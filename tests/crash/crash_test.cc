@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "clock.h"
 #include "explorer.h"
 #include "scratch.h"
 #include "stories.h"
@@ -14,6 +15,7 @@
 #include <CppUTest/TestHarness.h>
 // clang-format on
 
+using crash::Contents;
 using crash::Explorer;
 using crash::Story;
 using crash::Tree;
@@ -54,6 +56,8 @@ size_t Stride(size_t count) {
 TEST_GROUP(Crash) {
   Scratch scratch{crash::ScratchParent()};
 
+  void teardown() override { crash::SetTime(0); }
+
   void Visit(Explorer * explorer, const Story& story) {
     const std::string wrong = explorer->Explore(story.journal, story.after, story.from);
     if (!wrong.empty()) FAIL(wrong.c_str());
@@ -63,6 +67,26 @@ TEST_GROUP(Crash) {
     Explorer explorer(scratch.path(), story.options);
     Visit(&explorer, story);
     explorer.counts().Print(what);
+  }
+
+  // Starts after the time of all that expires: what they show to be gone, no start brings back that
+  // finds an earlier one.
+  void VisitExpired(const Story& story) {
+    Explorer explorer(scratch.path(), story.options);
+    explorer.AlsoCheck([&](const Tree&, const std::string& directory) -> std::string {
+      crash::SetTime(crash::kBefore);
+      keystone::StoreOptions options = story.options;
+      options.directory = directory;
+      auto store = keystone::Store::Open(options, crash::Quiet());
+      if (!store.ok()) return store.status().message();
+      const auto found = crash::ReadAll(store.value().get());
+      crash::SetTime(crash::kBehind);
+      if (!found.ok()) return found.status().message();
+      return crash::Difference(found.value(), crash::At(crash::kBehind, found.value()));
+    });
+    crash::SetTime(crash::kBehind);
+    Visit(&explorer, story);
+    explorer.counts().Print("expire");
   }
 
   // All that crashes in `story` leave.
@@ -154,6 +178,20 @@ TEST(Crash, CompactOnline) {
 
 TEST(Crash, StopAndStart) {
   for (const FsyncPolicy policy : kPolicies) VisitAll("stop, start", crash::StopAndStart(policy));
+}
+
+// Whatever time a start finds. What was dropped, or shown to be gone and deleted, is not back even
+// by a clock from before.
+TEST(Crash, Expire) {
+  for (const FsyncPolicy policy : kPolicies) {
+    for (const CompactionMode mode : {CompactionMode::kStopTheWorld, CompactionMode::kOnline}) {
+      Story story = crash::Expire(policy, mode);
+      crash::SetTime(crash::kBefore);
+      VisitAll("expire, the clock set back", story);
+      for (Contents& contents : story.after) contents = crash::At(crash::kBehind, contents);
+      VisitExpired(story);
+    }
+  }
 }
 
 TEST(Crash, Recovery) {

@@ -1,5 +1,6 @@
 #include "load.h"
 
+#include <algorithm>
 #include <sstream>
 #include <utility>
 
@@ -23,10 +24,17 @@ std::string Expand(const std::string& text) {
   return value;
 }
 
+std::string Described(std::string_view value, uint64_t expires_at_ms) {
+  std::string text(value);
+  if (expires_at_ms != 0) text += "@" + std::to_string(expires_at_ms);
+  return text;
+}
+
 void Fill(const Group& group, Batch* batch) {
   for (const Change& change : group) {
     if (change.value) {
-      batch->Set(change.key, *change.value);
+      batch->Set(change.key, *change.value,
+                 {.client_flags = 0, .expires_at_ms = change.expires_at_ms});
     } else {
       batch->Delete(change.key);
     }
@@ -43,7 +51,9 @@ Group MakeGroup(std::string_view text) {
     if (equals == std::string::npos) {
       group.push_back({word.substr(1), std::nullopt});
     } else {
-      group.push_back({word.substr(0, equals), Expand(word.substr(equals + 1))});
+      const size_t at = std::min(word.find('@', equals), word.size());
+      group.push_back({word.substr(0, equals), Expand(word.substr(equals + 1, at - equals - 1)),
+                       at < word.size() ? std::stoull(word.substr(at + 1)) : 0});
     }
   }
   return group;
@@ -52,7 +62,7 @@ Group MakeGroup(std::string_view text) {
 void Run(const Group& group, Contents* contents) {
   for (const Change& change : group) {
     if (change.value) {
-      (*contents)[change.key] = *change.value;
+      (*contents)[change.key] = Described(*change.value, change.expires_at_ms);
     } else {
       contents->erase(change.key);
     }
@@ -71,6 +81,15 @@ std::string Difference(const Contents& found, const Contents& expected) {
   return {};
 }
 
+Contents At(uint64_t now_ms, const Contents& contents) {
+  Contents left = contents;
+  std::erase_if(left, [&](const auto& entry) {
+    const size_t at = entry.second.find('@');
+    return at != std::string::npos && std::stoull(entry.second.substr(at + 1)) <= now_ms;
+  });
+  return left;
+}
+
 keystone::Log Quiet() {
   return {keystone::Log::Sink::kStderr, static_cast<keystone::Priority>(LOG_EMERG)};
 }
@@ -83,7 +102,7 @@ keystone::Result<Contents> ReadAll(Store* store) {
     for (const std::string& key : scan.keys) {
       keystone::FoundValue found;
       if (Status status = store->Get(key, &found); !status.ok()) return status;
-      contents[key] = found.value();
+      contents[key] = Described(found.value(), found.attributes().expires_at_ms);
     }
   } while (scan.next_cursor != 0);
   return contents;
@@ -116,6 +135,15 @@ Status Load::Apply(Store* store, const std::vector<std::string>& texts) {
   }
   return Status::Ok();
 }
+
+void Load::Foresee(std::string_view group) {
+  Contents next = now();
+  Run(MakeGroup(group), &next);
+  after_.push_back(std::move(next));
+  Mark(Kind::kSubmitted, after_.size() - 1);
+}
+
+void Load::Seen() { Mark(Kind::kAcknowledged, after_.size() - 1); }
 
 Status Load::Sync(Store* store) {
   Status status = store->Sync();

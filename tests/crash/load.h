@@ -18,21 +18,27 @@
 
 namespace crash {
 
+// Of a key that expires, "value@time".
 using Contents = std::map<std::string, std::string>;
 
 struct Change {
   std::string key;
   std::optional<std::string> value;  // none: delete it
+  uint64_t expires_at_ms = 0;        // 0: never
 };
 using Group = std::vector<Change>;
 
-// "a=1 b=2 -c": an operation a word; a value "x*1000" is repeated so many times.
+// "a=1 b=2@9000 -c": an operation a word; a value "x*1000" is repeated so many times, one with "@"
+// expires then.
 Group MakeGroup(std::string_view text);
 
 void Run(const Group& group, Contents* contents);
 
 // "'a' is lost", say; empty where they are the same.
 std::string Difference(const Contents& found, const Contents& expected);
+
+// What is left of it at that time.
+Contents At(uint64_t now_ms, const Contents& contents);
 
 keystone::Log Quiet();
 
@@ -44,6 +50,10 @@ class Load {
 
   // Groups in the order of the log, committed together.
   keystone::Status Apply(keystone::Store* store, const std::vector<std::string>& groups);
+
+  // A group that the store commits by itself, at any time from now on; and that it has.
+  void Foresee(std::string_view group);
+  void Seen();
 
   keystone::Status Sync(keystone::Store* store);
   keystone::Status Compact(keystone::Store* store, keystone::CompactionMode mode);

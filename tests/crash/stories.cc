@@ -1,10 +1,13 @@
 #include "stories.h"
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <string_view>
+#include <thread>
 #include <utility>
 
+#include "clock.h"
 #include "disk.h"
 #include "explorer.h"
 #include "log/repair.h"
@@ -51,6 +54,26 @@ class Stage {
   void Apply(const std::vector<std::string>& groups) { CheckOk(load_.Apply(store(), groups)); }
   void Sync() { CheckOk(load_.Sync(store())); }
   void Compact(CompactionMode mode) { CheckOk(load_.Compact(store(), mode)); }
+  // The store will delete the key.
+  void FindGone(const std::string& key) {
+    bytes_before_ = store()->Stats().log_bytes;
+    load_.Foresee("-" + key);
+    CHECK_TRUE(store()->Exists(key).code() == keystone::Code::kNotFound);
+  }
+  void AwaitGroup() {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    while (store()->Stats().log_bytes == bytes_before_) {
+      CHECK_TRUE(std::chrono::steady_clock::now() < deadline);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    load_.Seen();
+  }
+  // What goes, goes with the commit point.
+  void CompactAway(CompactionMode mode, const std::string& gone) {
+    load_.Foresee(gone);
+    Compact(mode);
+    load_.Seen();
+  }
   void Close() {
     CheckOk(load_.Close(store()));
     store_.reset();
@@ -79,6 +102,7 @@ class Stage {
   const std::string root_ = scratch_.File("live");
   keystone::StoreOptions options_;
   Load load_;
+  uint64_t bytes_before_ = 0;  // of the log
   std::unique_ptr<Store> store_;
 };
 
@@ -186,6 +210,26 @@ Story StopAndStart(FsyncPolicy policy) {
   stage.Open();
   stage.Apply({"-b"});
   stage.Close();
+  return stage.End();
+}
+
+Story Expire(FsyncPolicy policy, CompactionMode mode) {
+  SetTime(kBefore);
+  Stage stage(policy);
+  stage.Open();
+  stage.Apply({"a=1@2000000 b=2*900@2000000 c=3", "d=4@2000000"});
+  stage.Apply({"c=5@2000000 -nothing", "e=6*700", "f=7@2500000"});
+  SetTime(2'000'000);
+  stage.FindGone("a");
+  stage.AwaitGroup();
+  stage.Apply({"b=8"});
+  stage.CompactAway(mode, "-c -d");
+  stage.Apply({"d=9@2500000", "g=10"});
+  stage.Sync();
+  SetTime(kBehind);
+  stage.FindGone("f");
+  stage.Close();
+  SetTime(0);
   return stage.End();
 }
 

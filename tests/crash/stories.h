@@ -43,6 +43,13 @@ Story Compact(keystone::FsyncPolicy policy, keystone::CompactionMode mode);
 // Clean stops, with hints, and starts from them.
 Story StopAndStart(keystone::FsyncPolicy policy);
 
+// Keys that expire: one that is looked for after its time, one that is written over, some that a
+// compaction leaves out, one that is looked for before a clean stop. `after` has them at kBefore,
+// whatever the time was when they went.
+Story Expire(keystone::FsyncPolicy policy, keystone::CompactionMode mode);
+inline constexpr uint64_t kBefore = 1'000'000;  // nothing has expired
+inline constexpr uint64_t kBehind = 3'000'000;  // everything that will
+
 // A start from `tree`, which `story` has left, and a clean stop.
 Story Recover(const Story& story, const Tree& tree);
 

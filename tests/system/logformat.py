@@ -217,8 +217,9 @@ def read_store(directory):
     return manifest, segments
 
 
-def replay(segments):
-    """What the records add up to: a dictionary. Unfinished groups don't count."""
+def replay(segments, now_ms=0):
+    """What the records add up to: a dictionary. Unfinished groups don't count, nor does what has
+    expired by now_ms."""
     found, group, last = {}, [], 0
     for segment in segments:
         for record in segment.records:
@@ -229,7 +230,7 @@ def replay(segments):
             if record.flags & GROUP_GOES_ON:
                 continue
             for member in group:
-                if member.value is None:
+                if member.value is None or 0 < (member.attributes or (0, 0))[1] <= now_ms:
                     found.pop(member.key, None)
                 elif not member.flags & SYNC_MARK:
                     found[member.key] = member.value
@@ -282,18 +283,18 @@ def parse_hint_block(shard, block):
         offset = start + key_size
 
 
-def encode_hint_entry(entry):
+def encode_hint_entry(entry, version):
     data = HINT_ENTRY.pack(entry.tag, entry.size, entry.offset, len(entry.key), entry.flags)
-    if entry.flags & HINT_ATTRIBUTES:
+    if version > 1 and entry.flags & HINT_ATTRIBUTES:
         data += HINT_EXPIRY.pack(entry.expires_at_ms)
     return data + entry.key
 
 
-def encode_hint(hint):
-    """With the blocks that its entries make."""
-    blocks = [b"".join(encode_hint_entry(entry) for entry in hint.entries if entry.shard == shard)
-              for shard in range(HINT_SHARDS)]
-    header = HINT_HEADER.pack(b"KEYSHINT", HINT_VERSION, 0, hint.number, hint.store_id, hint.seed,
+def encode_hint(hint, version=HINT_VERSION):
+    """With the blocks that its entries make; version 1 did not tell when a record expires."""
+    blocks = [b"".join(encode_hint_entry(entry, version) for entry in hint.entries
+                       if entry.shard == shard) for shard in range(HINT_SHARDS)]
+    header = HINT_HEADER.pack(b"KEYSHINT", version, 0, hint.number, hint.store_id, hint.seed,
                               hint.covered, hint.records, hint.last_sequence, hint.last_offset,
                               hint.last_bytes, hint.segment_crc, 0)
     for shard, block in enumerate(blocks):

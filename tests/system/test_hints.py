@@ -117,11 +117,11 @@ class Made(HintTest):
         self.assert_hints_are_exact(daemon)
 
     def test_groups_tombstones_marks_and_attributes(self):
-        first = Log().set(b"a", b"1").mark().set(b"b", b"2", attributes=(7, 0))
+        first = Log().set(b"a", b"1").mark().set(b"b", b"2", attributes=(7, 9 * 10**12))
         first.set(b"c", b"3", GROUP_GOES_ON).delete(b"a", GROUP_GOES_ON).set(b"d", b"")
         second = first.next().delete(b"b").mark().set(b"\0\xff", b"\n" * 100)
         second.set(b"e", b"5", GROUP_GOES_ON, attributes=(1, 0)).set(b"a", b"back")
-        second.set(b"c", b"again", attributes=(2, 0))
+        second.set(b"c", b"again", attributes=(2, 9 * 10**12))
         daemon = self.made(first, second, second.next().delete(b"e"))
         daemon.start()
         self.assertEqual(daemon.stop(), 0)
@@ -170,9 +170,17 @@ class Harmless(HintTest):
     def test_one_of_a_future_version_is_named(self):
         daemon = self.stopped()
         data = bytearray(logformat.read_file(self.hint(daemon)))
-        data[8] = 2
+        data[8] = 3
         logformat.write_file(self.hint(daemon), data)
-        self.assert_not_used(daemon, 1, "version 2")
+        self.assert_not_used(daemon, 1, "version 3")
+
+    def test_one_of_the_version_before_is_made_anew(self):
+        daemon = self.made(Log().set(b"a", b"1", attributes=(0, 9 * 10**12)).set(b"b", b"2"))
+        daemon.start()
+        self.assertEqual(daemon.stop(), 0)
+        hint = logformat.parse_hint(logformat.read_file(self.hint(daemon)))
+        logformat.write_file(self.hint(daemon), logformat.encode_hint(hint, version=1))
+        self.assert_not_used(daemon, 1, "version 1")
 
     def test_one_of_another_segment_or_store(self):
         daemon = self.stopped()
