@@ -354,6 +354,8 @@ void Store::CancelCompaction() { parts_->compaction->Cancel(); }
 
 Status Store::Compact(CompactionMode mode) { return parts_->compaction->Run(mode); }
 
+Status Store::Clear() { return parts_->compaction->Clear(); }
+
 // ---- numbers
 
 StoreStats Store::Stats() const {
