@@ -185,6 +185,12 @@ class Store {
   Status Compact(CompactionMode mode);
   void CancelCompaction();  // and refuses later ones
 
+  // Takes all keys away, for good once it returns: after a crash before that, all are still there
+  // or none. Waits until everybody else is done, and stops a compaction that runs. Sequences go on.
+  // kReadOnly: it is not certain what a restart will find, all or nothing; or the store was so
+  // already, for a reason that this does not cure. After any other error nothing has changed.
+  Status Clear();
+
   StoreStats Stats() const;
 
   // Syncs and closes. The store must not be used afterwards.

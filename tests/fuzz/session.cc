@@ -25,6 +25,7 @@ constexpr Limits kLimits{.max_key_size = 12, .max_value_size = 60};
 class QuietHost : public SessionHost {
  public:
   std::vector<std::string> StatsLines() override { return {"pid 1"}; }
+  void ClearLater(std::chrono::milliseconds) override {}
   void OnHttpRequest(std::string_view) override {}
   uint64_t ClientId() override { return 7; }
   bool StartCompaction() override { return true; }
