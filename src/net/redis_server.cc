@@ -255,34 +255,6 @@ Status ReadHelloOptions(Words options, ClientState* client) {
   return Status::Ok();
 }
 
-// TEMPORARY until Store::Clear is there.
-template <class AnyStore>
-Status ClearStore(AnyStore* store) {
-  if constexpr (requires { store->Clear(); }) {
-    return store->Clear();
-  } else {
-    std::vector<std::string> keys;
-    Status status = store->Range({}, &keys);
-    Batch batch;
-    for (const std::string& key : keys) batch.Delete(key);
-    return batch.empty() || !status.ok() ? status : store->Apply(&batch);
-  }
-}
-
-// TEMPORARY until Store::RandomKey is there.
-template <class AnyStore>
-Status AnyKey(AnyStore* store, std::string* key) {
-  if constexpr (requires { store->RandomKey(key); }) {
-    return store->RandomKey(key);
-  } else {
-    std::vector<std::string> keys;
-    Status status = store->Range({}, &keys);
-    if (status.ok() && keys.empty()) return Status::NotFound();
-    if (status.ok()) *key = std::move(keys[0]);
-    return status;
-  }
-}
-
 }  // namespace
 
 void ExecuteEcho(const Request& request, const Environment&, Reply* reply) {
@@ -345,12 +317,12 @@ void ExecuteLastSave(const Request&, const Environment&, Reply* reply) {
 }
 
 void ExecuteRandomKey(const Request&, const Environment& environment, Reply* reply) {
-  reply->status = AnyKey(environment.store, &reply->text);
+  reply->status = environment.store->RandomKey(&reply->text);
   if (reply->status.ok()) reply->kind = Reply::Kind::kBytes;
 }
 
 void ExecuteFlush(const Request&, const Environment& environment, Reply* reply) {
-  reply->status = ClearStore(environment.store);
+  reply->status = environment.store->Clear();
 }
 
 void ExecuteBgRewriteAof(const Request&, const Environment& environment, Reply* reply) {
