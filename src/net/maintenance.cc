@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/thread.h"
-#include "net/clear_store.h"
 
 namespace keystone {
 
@@ -78,7 +77,7 @@ void Maintenance::Run() {
     const Work work = WaitForWork();
     if (work == Work::kStop) break;
     if (work == Work::kClear) {
-      (void)ClearStore(store_);  // what came of it is in the log
+      (void)store_->Clear();  // what came of it is in the log
       continue;
     }
     if (work == Work::kCheck && !AutomaticIsDue()) continue;

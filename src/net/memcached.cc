@@ -331,12 +331,12 @@ bool ParseMemcachedNumber(std::string_view value, uint64_t* number) {
   return error == std::errc() && (stop == value.end() || IsSpace(*stop));
 }
 
-void AppendMemcachedValueHead(std::string_view key, uint32_t client_flags, size_t size,
-                              const uint64_t* unique, std::string* out) {
+void AppendMemcachedHead(std::string_view key, uint32_t client_flags, size_t value_size,
+                         const uint64_t* unique, std::string* out) {
   out->append("VALUE ").append(key) += ' ';
   AppendNumber(client_flags, out);
   *out += ' ';
-  AppendNumber(size, out);
+  AppendNumber(value_size, out);
   if (unique != nullptr) {
     *out += ' ';
     AppendNumber(*unique, out);

@@ -110,9 +110,9 @@ uint64_t MemcachedExpiry(int64_t exptime, uint64_t now_ms);
 // those; as memcached reads it. False where it is none.
 bool ParseMemcachedNumber(std::string_view value, uint64_t* number);
 
-// "VALUE key flags size", with the value's unique unless nullptr. The value and CRLF follow.
-void AppendMemcachedValueHead(std::string_view key, uint32_t client_flags, size_t size,
-                              const uint64_t* unique, std::string* out);
+// The line before a value, which a line's end follows; with its unique unless nullptr.
+void AppendMemcachedHead(std::string_view key, uint32_t client_flags, size_t value_size,
+                         const uint64_t* unique, std::string* out);
 
 // "SERVER_ERROR reason", always one line; CLIENT_ERROR where the client is to blame.
 void AppendMemcachedError(const Status& status, std::string* out);

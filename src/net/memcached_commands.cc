@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <string>
 
-#include "net/clear_store.h"
 #include "net/memcached.h"
 #include "net/memcached_stats.h"
 #include "net/session.h"
@@ -95,7 +94,7 @@ void ExecuteMemcachedStats(const Request& request, const Environment& environmen
 
 void ExecuteClear(const Request& request, const Environment& environment, Reply* reply) {
   environment.host->ClearLater(std::chrono::milliseconds(request.number));
-  if (request.number == 0) reply->status = ClearStore(environment.store);
+  if (request.number == 0) reply->status = environment.store->Clear();
 }
 
 }  // namespace keystone

@@ -17,7 +17,7 @@ bool IsError(const Reply& reply) {
 
 void AppendFetched(MemcachedVerb verb, std::string_view key, const Reply& reply, std::string* out) {
   if (reply.kind != Kind::kValue) return;
-  AppendMemcachedHead(verb, key, reply, out);
+  AppendMemcachedValueHead(verb, key, reply, out);
   out->append(reply.value).append("\r\n");
 }
 
@@ -50,13 +50,6 @@ void AppendVersion(std::string_view text, std::string* out) {
 }
 
 }  // namespace
-
-void AppendMemcachedHead(MemcachedVerb verb, std::string_view key, const Reply& reply,
-                         std::string* out) {
-  const bool wants_unique = verb == kGets || verb == kGats;
-  AppendMemcachedValueHead(key, reply.attributes.client_flags, reply.value.size(),
-                           wants_unique ? &reply.sequence : nullptr, out);
-}
 
 void AppendMemcachedReply(MemcachedVerb verb, std::string_view key, const Reply& reply,
                           std::string* out) {
@@ -95,6 +88,13 @@ void AppendMemcachedReply(MemcachedVerb verb, std::string_view key, const Reply&
     case kQuit:
       return;
   }
+}
+
+void AppendMemcachedValueHead(MemcachedVerb verb, std::string_view key, const Reply& reply,
+                              std::string* out) {
+  const bool wants_unique = verb == kGets || verb == kGats;
+  AppendMemcachedHead(key, reply.attributes.client_flags, reply.value.size(),
+                      wants_unique ? &reply.sequence : nullptr, out);
 }
 
 void AppendMemcachedEnd(std::string* out) { out->append(kEnd); }

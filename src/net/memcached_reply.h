@@ -15,9 +15,9 @@ namespace keystone {
 void AppendMemcachedReply(MemcachedVerb verb, std::string_view key, const Reply& reply,
                           std::string* out);
 
-// What stands before the value of a fetch; CRLF stands behind it.
-void AppendMemcachedHead(MemcachedVerb verb, std::string_view key, const Reply& reply,
-                         std::string* out);
+// What is before a value; a line's end is behind it.
+void AppendMemcachedValueHead(MemcachedVerb verb, std::string_view key, const Reply& reply,
+                              std::string* out);
 
 // Behind the values of a fetch.
 void AppendMemcachedEnd(std::string* out);

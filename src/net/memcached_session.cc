@@ -71,6 +71,10 @@ void Session::ParseMemcachedAt(std::string_view input, Parsed* parsed) {
   }
 }
 
+void Session::RefuseMemcached(const Parsed& parsed, std::string* replies) {
+  if (parsed.state != Parsed::State::kHttp) replies->append(parsed.bytes);
+}
+
 void Session::TookMemcached() { memcached_->parser = memcached_->next; }
 
 // What a gat could not write is told in the place of the next value, or the end.

@@ -9,8 +9,8 @@ Registry::Membership Registry::Join(Fd* fd, Protocol protocol) {
   const std::lock_guard lock(mutex_);
   if (entries_.size() >= limit_) return {};
   made.front().fd = std::move(*fd);
-  made.front().id = ++total_;
   made.front().protocol = protocol;
+  made.front().id = ++total_;
   entries_.splice(entries_.begin(), made);
   return {this, entries_.begin()};
 }

@@ -24,8 +24,8 @@ class Registry {
  private:
   struct Entry {
     Fd fd;
-    uint64_t id = 0;
     Protocol protocol = Protocol::kLine;
+    uint64_t id = 0;
     Counters counters;
   };
   using Entries = std::list<Entry>;
@@ -51,8 +51,8 @@ class Registry {
 
     bool valid() const { return registry_ != nullptr; }
     int fd() const { return entry_->fd.get(); }
-    uint64_t id() const { return entry_->id; }  // no other connection's, ever
     Protocol protocol() const { return entry_->protocol; }
+    uint64_t id() const { return entry_->id; }  // no other connection's, ever
     Counters* counters() const { return &entry_->counters; }
 
    private:

@@ -42,7 +42,7 @@ bool AppendValueHead(const ReplyForm& form, const Reply& reply, std::string* out
       AppendRespBulkHeader(reply.value.size(), out);
       return true;
     case Protocol::kMemcached:
-      AppendMemcachedHead(static_cast<MemcachedVerb>(form.verb), form.key, reply, out);
+      AppendMemcachedValueHead(static_cast<MemcachedVerb>(form.verb), form.key, reply, out);
       return true;
   }
   return false;

@@ -93,11 +93,11 @@ Server::Server(const ServerOptions& options, const Log& log)
   context_.on_http_request = [this](const std::string& peer, std::string_view first_line) {
     OnHttpRequest(peer, first_line);
   };
+  context_.clear_later = [this](milliseconds delay) { ClearLater(delay); };
   context_.start_compaction = [this] {
     return !store_->Stats().compaction_running &&
            maintenance_->RequestCompaction(CompactionMode::kOnline);
   };
-  context_.clear_later = [this](milliseconds delay) { ClearLater(delay); };
   context_.on_loop_failed = [this] {
     loop_failed_ = true;
     Wake();

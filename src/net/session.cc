@@ -305,7 +305,7 @@ bool Session::LookUp(const Request& request, const ReplyForm& form, std::string*
   return true;
 }
 
-// A large value is not copied. False where the reply is an error.
+// A large value is not copied.
 bool Session::Append(const ReplyForm& form, Reply* reply, std::string* replies) {
   const bool is_large = reply->kind == Reply::Kind::kValue && reply->value.size() >= kPlacedSize;
   if (!is_large || !AppendValueHead(form, *reply, replies)) {
@@ -382,21 +382,22 @@ void Session::Committed(Writes* writes, std::string* replies) {
 void Session::Refuse(const Parsed& parsed, std::string* replies) {
   environment_.counters->protocol_errors.Add();
   if (in_transaction()) transaction_->Spoil();
+  if (memcached_ != nullptr) {
+    RefuseMemcached(parsed, replies);
+  } else {
+    Reply reply;
+    reply.status = parsed.status;
+    const Command* const command = parsed.request.command;
+    if (parsed.protocol == Protocol::kResp && command != nullptr &&
+        command->role == Role::kCommit) {
+      transaction_.reset();
+      reply.error_word = "EXECABORT";
+      reply.status = Invalid("Transaction discarded because of: " + parsed.status.message());
+    }
+    AppendReply({.protocol = parsed.protocol}, reply, replies);
+  }
   if (parsed.state == Parsed::State::kHttp) environment_.host->OnHttpRequest(parsed.bytes);
   if (parsed.state != Parsed::State::kRefused) closing_ = true;
-  if (memcached_ != nullptr) {
-    if (parsed.state != Parsed::State::kHttp) replies->append(parsed.bytes);
-    return;
-  }
-  Reply reply;
-  reply.status = parsed.status;
-  const Command* const command = parsed.request.command;
-  if (parsed.protocol == Protocol::kResp && command != nullptr && command->role == Role::kCommit) {
-    transaction_.reset();
-    reply.error_word = "EXECABORT";
-    reply.status = Invalid("Transaction discarded because of: " + parsed.status.message());
-  }
-  AppendReply({.protocol = parsed.protocol}, reply, replies);
 }
 
 // ---- transactions

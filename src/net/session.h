@@ -149,6 +149,7 @@ class Session {
 
   // A client of memcached's protocol; see memcached_session.cc.
   struct Memcached;
+  static void RefuseMemcached(const Parsed& parsed, std::string* replies);
   void TookMemcached();
   bool EndFetch(std::string* replies);
   bool FetchAndTouch(const Parsed& parsed, Writes* writes, std::string* replies);
