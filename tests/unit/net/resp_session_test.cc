@@ -21,6 +21,7 @@ class Host : public SessionHost {
   std::vector<std::string> StatsLines() override {
     return {"pid 9", "keys 3", "keys_expiring 1", "commands_get 2", "commands_set 3"};
   }
+  void ClearLater(std::chrono::milliseconds) override {}
   void OnHttpRequest(std::string_view) override {}
   uint64_t ClientId() override { return 42; }
   bool StartCompaction() override { return compactions++ == 0; }
