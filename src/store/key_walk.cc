@@ -10,6 +10,7 @@ namespace keystone {
 Status KeyWalk::Step(size_t count, const Visitor& visit) {
   constexpr size_t kAhead = 8;
   entries_.clear();
+  now_ms_ = 0;
   cursor_ = index_->Scan(cursor_, count, &entries_);
   for (size_t i = 0; i < entries_.size(); i++) {
     if (i + kAhead < entries_.size()) Prefetch(entries_[i + kAhead]);
@@ -27,13 +28,19 @@ Status KeyWalk::Visit(const Index::Entry& entry, const Visitor& visit) {
       index_->Position(record.key) != entry.position) {
     return Damage(segment, entry.where);
   }
-  if (record.expires_at_ms != 0 && record.attributes().ExpiredBy(UnixTimeMs())) {
+  if (record.expires_at_ms != 0 && IsExpired(record)) {
     if (!BodyIsIntact(record)) return Damage(segment, entry.where);
     reaper_->Note(record.key);
     return Status::Ok();
   }
   visit(record.key);
   return Status::Ok();
+}
+
+// The clock is read once a step, where anything is to expire.
+bool KeyWalk::IsExpired(const RecordView& record) {
+  if (now_ms_ == 0) now_ms_ = UnixTimeMs();
+  return record.attributes().ExpiredBy(now_ms_);
 }
 
 void KeyWalk::Prefetch(const Index::Entry& entry) const {

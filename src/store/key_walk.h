@@ -37,6 +37,7 @@ class KeyWalk {
 
  private:
   Status Visit(const Index::Entry& entry, const Visitor& visit);
+  bool IsExpired(const RecordView& record);
   void Prefetch(const Index::Entry& entry) const;
   Status Damage(const Segment* segment, Location where) const;
 
@@ -46,6 +47,7 @@ class KeyWalk {
   const Log* const log_;
 
   uint64_t cursor_;
+  uint64_t now_ms_ = 0;  // of the step at hand; 0: not asked for yet
   std::vector<Index::Entry> entries_;
 };
 

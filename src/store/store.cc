@@ -1,11 +1,12 @@
 #include "store/store.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <new>
-#include <random>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -69,6 +70,7 @@ struct Store::Parts {
   Status Locate(std::string_view key, RecordView* record);
   Status MissIfExpired(const RecordView& record);
   KeyWalk Walk(uint64_t cursor) { return {index.get(), &segments, &reaper, &log, cursor}; }
+  uint64_t RandomPosition();
   void Reap();
   void ReclaimIndex();
 
@@ -84,6 +86,7 @@ struct Store::Parts {
   std::unique_ptr<HintWriter> hints;
   Recovered recovered;
   Reaper reaper;
+  std::atomic<uint64_t> draws{0};  // of random keys
 
   std::mutex keeper_mutex;
   std::condition_variable keeper_wake;
@@ -254,11 +257,15 @@ Status Store::Range(const KeyRange& range, std::vector<std::string>* keys) try {
   return {Code::kSystem, "out of memory"};
 }
 
+// The index's hash has a secret seed.
+uint64_t Store::Parts::RandomPosition() {
+  return index->Position(std::to_string(draws.fetch_add(1, std::memory_order_relaxed)) + "/" +
+                         std::to_string(UnixTimeMs()));
+}
+
 // From a random place to the end, and then, where nothing is left there, from the beginning.
 Status Store::RandomKey(std::string* key) {
-  std::random_device random;
-  const uint64_t place = Index::PositionOf(random() % Index::kShards, random());
-  for (const uint64_t from : {place, uint64_t{0}}) {
+  for (const uint64_t from : {parts_->RandomPosition(), uint64_t{0}}) {
     KeyWalk walk = parts_->Walk(from);
     size_t keys_a_pass = 1;
     do {

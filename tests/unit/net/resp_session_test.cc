@@ -23,6 +23,7 @@ class Host : public SessionHost {
   }
   void ClearLater(std::chrono::milliseconds) override {}
   void OnHttpRequest(std::string_view) override {}
+  void ClearLater(std::chrono::milliseconds) override {}
   uint64_t ClientId() override { return 42; }
   bool StartCompaction() override { return compactions++ == 0; }
 
