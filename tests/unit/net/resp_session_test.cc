@@ -21,7 +21,6 @@ class Host : public SessionHost {
   std::vector<std::string> StatsLines() override {
     return {"pid 9", "keys 3", "keys_expiring 1", "commands_get 2", "commands_set 3"};
   }
-  void ClearLater(std::chrono::milliseconds) override {}
   void OnHttpRequest(std::string_view) override {}
   void ClearLater(std::chrono::milliseconds) override {}
   uint64_t ClientId() override { return 42; }
