@@ -420,10 +420,9 @@ TEST(MemcachedSession, SpeaksNoOtherProtocol) {
 
 TEST(MemcachedSession, SaysTheSameHoweverItsInputIsSplit) {
   const std::string stream =
-      "set k 5 0 5\r\nhello\r\nget k x k\r\ngat 100 k\r\nadd k 0 0 1\r\nx\r\nincr k 1\r\nset n 0 0 "
-      "2\r\n"
-      "10\r\ndecr n 1\r\nset k 0 0 1 noreply\r\nxy\r\nget n k\r\ndelete n\r\nflush_all\r\nget "
-      "k\r\nquit\r\n";
+      "set k 5 0 5\r\nhello\r\nget k x k\r\ngat 100 k\r\nadd k 0 0 1\r\nx\r\nincr k 1\r\n"
+      "set n 0 0 2\r\n10\r\ndecr n 1\r\nset k 0 0 1 noreply\r\nxy\r\nget n k\r\ndelete n\r\n"
+      "flush_all 9\r\ndelete k\r\nget k\r\nquit\r\n";
   const std::string whole = Say(stream);
   for (size_t split = 1; split < stream.size(); ++split) {
     NewSession();
