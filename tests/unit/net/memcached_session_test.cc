@@ -1,6 +1,7 @@
 // Conversations in memcached's protocol, from bytes to bytes.
 #include <cerrno>
 #include <chrono>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -406,6 +407,20 @@ TEST(MemcachedSession, EndsAFetchThatCanNotTouchWithAnError) {
   faults::Fail(faults::Call::kPwritev, ENOSPC);
   CheckSaid(kServerError + "VALUE a 0 1\r\n1\r\nEND\r\n", "gat 100 a b\r\nget a\r\n");
   CheckSaid("VALUE a 0 1\r\n1\r\n" + kServerError + "END\r\n", "gat -1 a\r\nget x\r\n");
+}
+
+TEST(MemcachedSession, EndsAFetchAtADamagedValueWithAnError) {
+  (void)Say("set a 0 0 1\r\n1\r\nset b 0 0 13\r\nto-be-damaged\r\n");
+  const std::string segment = "000000000001.log";
+  std::fstream file(scratch.File(segment), std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(scratch.Read(segment).find("damaged")));
+  file.put('D');
+  file.close();
+  CHECK_TRUE(file.good());
+  const std::string reply = Say("get a b a\r\nget x\r\n");
+  CHECK_TRUE(reply.starts_with("VALUE a 0 1\r\n1\r\nSERVER_ERROR "));
+  CHECK_TRUE(reply.ends_with("\r\nEND\r\n"));
+  LONGS_EQUAL(0, reply.rfind("VALUE"));
 }
 
 TEST(MemcachedSession, KeepsTheOldValueWhereTheNewOneIsTooLarge) {
