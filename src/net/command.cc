@@ -4,6 +4,10 @@
 #include <array>
 
 #include "net/key_commands.h"
+#include "net/redis_arguments.h"
+#include "net/redis_info.h"
+#include "net/redis_keys.h"
+#include "net/redis_server.h"
 #include "net/resp_request.h"
 #include "net/server_commands.h"
 
@@ -14,6 +18,38 @@ constexpr char ToUpper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>
 
 using enum Command::Arguments;
 using enum Command::Role;
+
+// Commands that only RESP has.
+
+using Parse = decltype(Command::parse);
+
+constexpr Command RespLook(std::string_view name, int arity, Parse parse,
+                           decltype(Command::look) look,
+                           Command::Each each = Command::Each::kNone) {
+  return {.name = name, .arity = arity, .parse = parse, .look = look, .each = each};
+}
+
+constexpr Command RespWrite(std::string_view name, int arity, Parse parse,
+                            decltype(Command::queue) queue,
+                            decltype(Command::answer) answer = nullptr,
+                            Counter Counters::*counter = &Counters::commands_other) {
+  return {.name = name,
+          .arity = arity,
+          .parse = parse,
+          .counter = counter,
+          .queue = queue,
+          .answer = answer};
+}
+
+constexpr Command RespExecute(std::string_view name, int arity, Parse parse,
+                              decltype(Command::execute) execute) {
+  return {.name = name, .arity = arity, .parse = parse, .execute = execute, .quick = true};
+}
+
+constexpr Command RespSlow(std::string_view name, int arity, Parse parse,
+                           decltype(Command::execute) execute) {
+  return {.name = name, .arity = arity, .parse = parse, .execute = execute, .slow = true};
+}
 
 // The busiest come first: commands are looked for from the front.
 constexpr std::array kCommands = {
@@ -29,6 +65,8 @@ constexpr std::array kCommands = {
             .arguments = kKeyAndValue,
             .usage = "SET key value",
             .help = "store a value; the rest of the line, spaces included",
+            .arity = -3,
+            .parse = ParseRespSet,
             .counter = &Counters::commands_set,
             .queue = QueueSet},
     Command{.name = "DELETE",
@@ -42,22 +80,31 @@ constexpr std::array kCommands = {
             .arguments = kKey,
             .usage = "EXISTS key",
             .help = "whether a key has a value",
+            .arity = -2,
+            .parse = ParseRespKeys,
             .look = LookAtPresence,
+            .each = Command::Each::kSum,
             .presence = true},
     Command{.name = "EXPIRE",
             .arguments = kKeyAndSeconds,
             .usage = "EXPIRE key seconds",
             .help = "let a key go after some time",
+            .arity = -3,
+            .parse = ParseRespExpire,
             .queue = QueueExpire},
     Command{.name = "TTL",
             .arguments = kKey,
             .usage = "TTL key",
             .help = "the seconds until a key goes; -1: it stays",
+            .arity = 2,
+            .parse = ParseRespKey,
             .look = LookAtTtl},
     Command{.name = "PERSIST",
             .arguments = kKey,
             .usage = "PERSIST key",
             .help = "let a key stay",
+            .arity = 2,
+            .parse = ParseRespKey,
             .queue = QueuePersist},
     Command{.name = "COUNT",
             .arguments = kNone,
@@ -69,13 +116,17 @@ constexpr std::array kCommands = {
             .arguments = kScan,
             .usage = "SCAN cursor [count [prefix]]",
             .help = "some of the keys, and where to go on; start with cursor 0",
-            .execute = ExecuteScan,
+            .arity = -2,
+            .parse = ParseRespScan,
+            .execute = ExecuteRespScan,
             .lengthy = true},
     Command{.name = "KEYS",
             .arguments = kPrefix,
             .usage = "KEYS prefix*",
             .help = "the keys that begin with it, in order",
-            .execute = ExecuteKeys,
+            .arity = 2,
+            .parse = ParseRespKeysPattern,
+            .execute = ExecuteRespKeys,
             .slow = true},
     Command{.name = "RANGE",
             .arguments = kRange,
@@ -126,6 +177,8 @@ constexpr std::array kCommands = {
             .arguments = kNone,
             .usage = "PING",
             .help = "answer PONG",
+            .arity = -1,
+            .parse = ParseRespPing,
             .execute = ExecutePing,
             .quick = true},
     Command{.name = "VERSION",
@@ -145,6 +198,49 @@ constexpr std::array kCommands = {
             .help = "end the conversation",
             .arity = -1,
             .role = kQuit},
+    // RESP only.
+    RespWrite("DEL", -2, ParseRespKeys, QueueDelete, AnswerDeletes, &Counters::commands_delete),
+    RespWrite("UNLINK", -2, ParseRespKeys, QueueDelete, AnswerDeletes, &Counters::commands_delete),
+    RespLook("MGET", -2, ParseRespKeys, LookAtValue, Command::Each::kArray),
+    RespWrite("MSET", -3, ParseRespPairs, QueuePairs, nullptr, &Counters::commands_set),
+    RespWrite("MSETNX", -3, ParseRespPairs, QueueAbsentPairs, AnswerAbsentPairs,
+              &Counters::commands_set),
+    RespWrite("INCR", 2, ParseRespIncr, QueueIncrement),
+    RespWrite("DECR", 2, ParseRespDecr, QueueIncrement),
+    RespWrite("INCRBY", 3, ParseRespIncrBy, QueueIncrement),
+    RespWrite("DECRBY", 3, ParseRespDecrBy, QueueIncrement),
+    RespWrite("APPEND", 3, ParseRespAppend, QueueAppend),
+    RespWrite("SETNX", 3, ParseRespSetNx, QueueSet, AnswerDone, &Counters::commands_set),
+    RespWrite("SETEX", 4, ParseRespSetEx, QueueSet, nullptr, &Counters::commands_set),
+    RespWrite("PSETEX", 4, ParseRespSetEx, QueueSet, nullptr, &Counters::commands_set),
+    RespWrite("GETSET", 3, ParseRespGetSet, QueueSet, nullptr, &Counters::commands_set),
+    RespWrite("GETDEL", 2, ParseRespKey, QueueGetDel),
+    RespWrite("GETEX", -2, ParseRespGetEx, QueueGetEx),
+    RespLook("STRLEN", 2, ParseRespKey, LookAtSize),
+    RespWrite("PEXPIRE", -3, ParseRespPExpire, QueueExpire),
+    RespWrite("EXPIREAT", -3, ParseRespExpireAt, QueueExpire),
+    RespWrite("PEXPIREAT", -3, ParseRespPExpireAt, QueueExpire),
+    RespLook("PTTL", 2, ParseRespKey, LookAtTtlMs),
+    RespLook("EXPIRETIME", 2, ParseRespKey, LookAtExpiry),
+    RespLook("PEXPIRETIME", 2, ParseRespKey, LookAtExpiryMs),
+    RespWrite("RENAME", 3, ParseRespRename, QueueRename),
+    RespWrite("RENAMENX", 3, ParseRespRename, QueueRenameToAbsent, AnswerRenameToAbsent),
+    RespLook("TYPE", 2, ParseRespKey, LookAtType),
+    RespLook("TOUCH", -2, ParseRespKeys, LookAtPresence, Command::Each::kSum),
+    RespExecute("DBSIZE", 1, nullptr, ExecuteCount),
+    RespExecute("RANDOMKEY", 1, nullptr, ExecuteRandomKey),
+    RespSlow("FLUSHALL", -1, ParseRespFlush, ExecuteFlush),
+    RespSlow("FLUSHDB", -1, ParseRespFlush, ExecuteFlush),
+    RespExecute("ECHO", 2, ParseRespWords, ExecuteEcho),
+    RespExecute("SELECT", 2, ParseRespSelect, ExecuteNothing),
+    RespExecute("HELLO", -1, ParseRespWords, ExecuteHello),
+    RespExecute("CLIENT", -2, ParseRespWords, ExecuteClient),
+    RespExecute("CONFIG", -2, ParseRespConfig, ExecuteConfig),
+    RespExecute("COMMAND", -1, ParseRespWords, ExecuteCommand),
+    RespExecute("INFO", -1, ParseRespWords, ExecuteInfo),
+    RespExecute("TIME", 1, nullptr, ExecuteTime),
+    RespExecute("LASTSAVE", 1, nullptr, ExecuteLastSave),
+    RespExecute("BGREWRITEAOF", 1, nullptr, ExecuteBgRewriteAof),
 };
 
 template <class Admits>

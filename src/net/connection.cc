@@ -93,6 +93,7 @@ class Connection final : private SessionHost {
   Connection(const ConnectionContext& context, const Registry::Membership& membership)
       : context_(context),
         fd_(membership.fd()),
+        id_(membership.id()),
         counters_(membership.counters()),
         session_(context.store, &context.limits, this, membership.counters()) {}
 
@@ -110,6 +111,8 @@ class Connection final : private SessionHost {
   void OnHttpRequest(std::string_view first_line) override {
     context_.on_http_request(PeerName(fd_), first_line);
   }
+  uint64_t ClientId() override { return id_; }
+  bool StartCompaction() override { return context_.start_compaction(); }
 
   void SetTimeouts();
   bool Receive();
@@ -127,6 +130,7 @@ class Connection final : private SessionHost {
 
   const ConnectionContext& context_;
   const int fd_;
+  const uint64_t id_;
   Counters* const counters_;
   std::optional<Clock::time_point> deadline_;  // of an unfinished request
   Writes writes_;                              // empty but between Consume and Commit
@@ -197,7 +201,7 @@ bool Connection::Answer() {
       if (!SendReplies()) return false;  // they need not wait for it
       session_.ExecuteSlow(&replies_);
     }
-    const bool waits = session_.has_more() && replies_.size() < Session::kReplyFlushSize;
+    const bool waits = session_.has_more() && !session_.IsFull(replies_);
     if (!waits && !SendReplies()) return false;
   } while (!session_.closing() && (session_.has_more() || input_.bytes().size() > seen));
   NoteRest(used);
@@ -210,16 +214,18 @@ void Connection::Commit() {
 }
 
 bool Connection::SendReplies() {
-  std::string_view left = replies_;
-  while (!left.empty()) {
-    const ssize_t sent = ::send(fd_, left.data(), left.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  std::vector<PlacedValue>& values = session_.placed();
+  const size_t size = OutgoingSize(replies_, values);
+  for (size_t done = 0; done < size;) {
+    const ssize_t sent = SendOutgoing(fd_, replies_, values, done);
     if (sent >= 0) {
-      left.remove_prefix(static_cast<size_t>(sent));
+      done += static_cast<size_t>(sent);
     } else if (errno != EINTR && (errno != EAGAIN || !WaitToSend())) {
       return false;
     }
   }
-  counters_->bytes_written.Add(replies_.size());
+  counters_->bytes_written.Add(size);
+  values.clear();
   if (replies_.capacity() > kKeptReplies) {
     std::string().swap(replies_);
   } else {

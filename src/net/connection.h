@@ -38,7 +38,8 @@ struct ConnectionContext {
   std::function<std::vector<std::string>()> stats_lines;
   // The first line is raw client bytes.
   std::function<void(const std::string& peer, std::string_view first_line)> on_http_request;
-  std::function<void()> on_loop_failed;  // an event loop has ended, and its clients hang
+  std::function<bool()> start_compaction;  // online; false: there is one already
+  std::function<void()> on_loop_failed;    // an event loop has ended, and its clients hang
   // Set once, before Registry::ShutdownReads: answer what has been read, then close.
   std::atomic<bool> draining{false};
 };

@@ -129,7 +129,7 @@ void EventClient::Committed(Turn* turn) { session_.Committed(&turn->writes, &tur
 
 bool EventClient::GoesOn(const Turn& turn) const {
   if (session_.closing() || session_.is_slow()) return false;
-  if (turn.replies.size() >= Session::kReplyFlushSize) return false;
+  if (session_.IsFull(turn.replies)) return false;
   return session_.has_more() || InputOf(turn).size() > turn.used + seen_;
 }
 
@@ -211,22 +211,24 @@ bool EventClient::IsLate(Clock::time_point now) {
 // ---- replies
 
 // False where the connection is broken. A socket that takes no more is none of that.
-bool EventClient::Send(std::string_view bytes, size_t* sent) {
-  if (bytes.empty()) return true;
-  ssize_t size;
-  do {
-    size = ::send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  } while (size < 0 && errno == EINTR);
-  if (size < 0) return errno == EAGAIN;
-  *sent += static_cast<size_t>(size);
-  membership_.counters()->bytes_written.Add(static_cast<uint64_t>(size));
+bool EventClient::Send(std::string_view replies, size_t* sent) {
+  const size_t size = OutgoingSize(replies, session_.placed());
+  while (*sent < size) {
+    const ssize_t taken = SendOutgoing(fd(), replies, session_.placed(), *sent);
+    if (taken < 0 && errno == EINTR) continue;
+    if (taken < 0) return errno == EAGAIN;
+    *sent += static_cast<size_t>(taken);
+    membership_.counters()->bytes_written.Add(static_cast<uint64_t>(taken));
+    if (session_.placed().empty()) break;
+  }
+  if (*sent == size) session_.placed().clear();
   return true;
 }
 
 void EventClient::SendAll(std::string* replies) {
   size_t sent = 0;
   if (!Send(*replies, &sent)) return End();
-  if (sent == replies->size()) return Settle();
+  if (sent >= replies->size() && session_.placed().empty()) return Settle();
   unsent_.swap(*replies);
   sent_ = sent;
   AwaitWritable();
@@ -250,8 +252,8 @@ void EventClient::AwaitWritable() {
 }
 
 void EventClient::OnWritable() {
-  if (!Send(std::string_view(unsent_).substr(sent_), &sent_)) return End();
-  if (sent_ < unsent_.size()) return AwaitWritable();
+  if (!Send(unsent_, &sent_)) return End();
+  if (sent_ < unsent_.size() || !session_.placed().empty()) return AwaitWritable();
   writable_.reset();
   std::string().swap(unsent_);
   RestartRequestClock();

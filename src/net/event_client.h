@@ -71,6 +71,8 @@ class EventClient final : private SessionHost {
   void OnHttpRequest(std::string_view first_line) override {
     context_.on_http_request(PeerName(fd()), first_line);
   }
+  uint64_t ClientId() override { return membership_.id(); }
+  bool StartCompaction() override { return context_.start_compaction(); }
 
   void Try(void (EventClient::*step)()) noexcept;
   void OnReadable();
@@ -82,7 +84,7 @@ class EventClient final : private SessionHost {
   void AwaitWritable();
   void StartReading();
   void StopReading();
-  bool Send(std::string_view bytes, size_t* sent);
+  bool Send(std::string_view replies, size_t* sent);
   void SendAll(std::string* replies);
   void StartSlow();
   void Linger();
@@ -107,7 +109,7 @@ class EventClient final : private SessionHost {
   Buffer rest_;      // of the input: not used yet
   size_t seen_ = 0;  // bytes of it that the session takes for an unfinished request
   std::string unsent_;
-  size_t sent_ = 0;         // bytes of unsent_ that are sent
+  size_t sent_ = 0;         // bytes of unsent_, and the values placed in it, that are sent
   int unacknowledged_ = 0;  // bytes that the peer had not taken at the last look
   std::unique_ptr<SlowCall> slow_;
   Clock::time_point deadline_ = Clock::time_point::max();          // of what it waits for

@@ -27,13 +27,6 @@ bool Holds(const Request& request, const Held& held) {
   return false;
 }
 
-// The old value goes into the reply, which is written when the record may be gone.
-void ReplyWithCopy(const Held& held, KeyUpdate* update) {
-  ReplyWithValue(held, update->reply());
-  update->bytes()->assign(held.value);
-  update->reply()->value = *update->bytes();
-}
-
 Effect ChangeBySet(const Held& held, KeyUpdate* update) {
   const Request& request = update->request();
   Reply* const reply = update->reply();
@@ -82,6 +75,12 @@ void ReplyWithValue(const Held& held, Reply* reply) {
   reply->value = held.value;
   reply->attributes = held.attributes;
   reply->sequence = held.sequence;
+}
+
+void ReplyWithCopy(const Held& held, KeyUpdate* update) {
+  ReplyWithValue(held, update->reply());
+  update->bytes()->assign(held.value);
+  update->reply()->value = *update->bytes();
 }
 
 void LookAtValue(const Held& held, const Request&, Reply* reply) { ReplyWithValue(held, reply); }

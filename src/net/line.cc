@@ -48,8 +48,12 @@ bool HoldsAny(std::string_view bytes, Unprintable unprintable) {
   return std::any_of(bytes.begin(), bytes.end(), [&](char c) { return unprintable.Holds(c) != 0; });
 }
 
+bool NeedsEncoding(std::string_view bytes, Unprintable unprintable) {
+  return bytes.starts_with(kBase64Mark) || HoldsAny(bytes, unprintable);
+}
+
 void AppendText(std::string_view bytes, Unprintable unprintable, std::string* out) {
-  if (bytes.starts_with(kBase64Mark) || HoldsAny(bytes, unprintable)) {
+  if (NeedsEncoding(bytes, unprintable)) {
     out->append(kBase64Mark);
     AppendBase64(bytes, out);
   } else {
@@ -342,6 +346,12 @@ void AppendLineStatus(const Status& status, std::string* out) {
       AppendReason(Reason(status), out);
       *out += '\n';
   }
+}
+
+bool AppendLineValueHead(std::string_view value, std::string* out) {
+  if (NeedsEncoding(value, kNotInValues)) return false;
+  out->append("VALUE ");
+  return true;
 }
 
 void AppendLineCount(size_t count, std::string* out) {

@@ -57,6 +57,9 @@ void AppendValue(std::string_view value, std::string* out);
 void AppendLineStatus(const Status& status, std::string* out);
 void AppendLineReply(const Reply& reply, std::string* out);
 
+// What stands before a value in its reply. False, and nothing appended, where it has to be encoded.
+bool AppendLineValueHead(std::string_view value, std::string* out);
+
 // What an array's reply begins with; its items' replies follow.
 void AppendLineCount(size_t count, std::string* out);
 

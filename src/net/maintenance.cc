@@ -41,10 +41,10 @@ Status Maintenance::Start() {
   return Status::Ok();
 }
 
-bool Maintenance::RequestCompaction() {
+bool Maintenance::RequestCompaction(CompactionMode mode) {
   const std::lock_guard lock(mutex_);
-  if (requested_ || running_ || stopping_) return false;
-  requested_ = true;
+  if (requested_.has_value() || running_ || stopping_) return false;
+  requested_ = mode;
   changed_.notify_one();
   return true;
 }
@@ -57,7 +57,7 @@ void Maintenance::RequestStop() {
 
 bool Maintenance::busy() const {
   const std::lock_guard lock(mutex_);
-  return requested_ || running_;
+  return requested_.has_value() || running_;
 }
 
 bool Maintenance::ended() const {
@@ -71,18 +71,17 @@ void Maintenance::Run() {
     const Work work = WaitForWork();
     if (work == Work::kStop) break;
     if (work == Work::kCheck && !AutomaticIsDue()) continue;
-    Begin();
-    Compact(work);
+    Compact(work, Begin());
     Finish();
   }
   const std::lock_guard lock(mutex_);
-  requested_ = false;
+  requested_.reset();
   ended_ = true;
   on_idle_();
 }
 
 Maintenance::Work Maintenance::WaitForWork() {
-  const auto something = [this] { return stopping_ || requested_; };
+  const auto something = [this] { return stopping_ || requested_.has_value(); };
   std::unique_lock lock(mutex_);
   if (threshold_.stale_percent == 0) {
     changed_.wait(lock, something);
@@ -96,10 +95,11 @@ bool Maintenance::AutomaticIsDue() const {
   return Clock::now() >= automatic_after_ && CompactionPays(store_->Stats(), threshold_);
 }
 
-void Maintenance::Begin() {
+CompactionMode Maintenance::Begin() {
   const std::lock_guard lock(mutex_);
-  requested_ = false;  // a request that came meanwhile is served by this one
   running_ = true;
+  // A request that came meanwhile is served by this one.
+  return std::exchange(requested_, std::nullopt).value_or(CompactionMode::kOnline);
 }
 
 void Maintenance::Finish() {
@@ -108,9 +108,8 @@ void Maintenance::Finish() {
   on_idle_();
 }
 
-void Maintenance::Compact(Work work) {
-  const Status status = store_->Compact(work == Work::kAsked ? CompactionMode::kStopTheWorld
-                                                             : CompactionMode::kOnline);
+void Maintenance::Compact(Work work, CompactionMode mode) {
+  const Status status = store_->Compact(mode);
   // What came of it is in the log.
   if (work == Work::kCheck && (!status.ok() || AutomaticIsDue())) {
     automatic_after_ = Clock::now() + kRetryAfter;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "base/status.h"
@@ -37,7 +38,7 @@ class Maintenance {
   Status Start();
 
   // False: folded into the one that runs or is asked for already.
-  bool RequestCompaction();
+  bool RequestCompaction(CompactionMode mode);
   // The thread ends after what it is doing. Does not wait.
   void RequestStop();
 
@@ -47,14 +48,14 @@ class Maintenance {
  private:
   using Clock = std::chrono::steady_clock;
 
-  enum class Work { kStop, kAsked, kCheck };
+  enum class Work { kStop, kAsked, kCheck };  // kAsked: in the mode asked for
 
   void Run();
   Work WaitForWork();
   bool AutomaticIsDue() const;
-  void Begin();
+  CompactionMode Begin();
   void Finish();
-  void Compact(Work work);
+  void Compact(Work work, CompactionMode mode);
 
   Store* const store_;
   const CompactionThreshold threshold_;
@@ -62,10 +63,10 @@ class Maintenance {
   Clock::time_point automatic_after_{};  // maintenance thread only
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  bool requested_ = false;  // guarded by mutex_
-  bool running_ = false;    // guarded by mutex_
-  bool stopping_ = false;   // guarded by mutex_
-  bool ended_ = true;       // guarded by mutex_
+  std::optional<CompactionMode> requested_;  // guarded by mutex_
+  bool running_ = false;                     // guarded by mutex_
+  bool stopping_ = false;                    // guarded by mutex_
+  bool ended_ = true;                        // guarded by mutex_
   std::thread thread_;
 };
 

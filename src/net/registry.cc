@@ -9,7 +9,7 @@ Registry::Membership Registry::Join(Fd* fd) {
   const std::lock_guard lock(mutex_);
   if (entries_.size() >= limit_) return {};
   made.front().fd = std::move(*fd);
-  ++total_;
+  made.front().id = ++total_;
   entries_.splice(entries_.begin(), made);
   return {this, entries_.begin()};
 }

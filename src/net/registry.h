@@ -23,6 +23,7 @@ class Registry {
  private:
   struct Entry {
     Fd fd;
+    uint64_t id = 0;
     Counters counters;
   };
   using Entries = std::list<Entry>;
@@ -48,6 +49,7 @@ class Registry {
 
     bool valid() const { return registry_ != nullptr; }
     int fd() const { return entry_->fd.get(); }
+    uint64_t id() const { return entry_->id; }  // no other connection's, ever
     Counters* counters() const { return &entry_->counters; }
 
    private:

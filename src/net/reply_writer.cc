@@ -23,6 +23,16 @@ void AppendReply(const ReplyForm& form, const Reply& reply, std::string* out) {
   AppendStatus(form, {Code::kIo, "read the log: Input/output error"}, out);
 }
 
+bool AppendValueHead(const ReplyForm& form, const Reply& reply, std::string* out) {
+  if (form.protocol == Protocol::kLine) return AppendLineValueHead(reply.value, out);
+  AppendRespBulkHeader(reply.value.size(), out);
+  return true;
+}
+
+void AppendValueTail(const ReplyForm& form, std::string* out) {
+  out->append(form.protocol == Protocol::kLine ? "\n" : "\r\n");
+}
+
 void AppendStatus(const ReplyForm& form, const Status& status, std::string* out) {
   if (form.protocol == Protocol::kLine) return AppendLineStatus(status, out);
   Reply reply;

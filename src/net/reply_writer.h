@@ -23,6 +23,11 @@ struct ReplyForm {
 // A value that could not be read while it was copied becomes an error.
 void AppendReply(const ReplyForm& form, const Reply& reply, std::string* out);
 
+// What stands before and behind a value that is sent from where it is. False: this one has to be
+// encoded, so AppendReply it is.
+bool AppendValueHead(const ReplyForm& form, const Reply& reply, std::string* out);
+void AppendValueTail(const ReplyForm& form, std::string* out);
+
 // That of a command that was done, or was not.
 void AppendStatus(const ReplyForm& form, const Status& status, std::string* out);
 

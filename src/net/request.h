@@ -51,7 +51,8 @@ struct Request {
   size_t count = kDefaultScanCount;
   std::string_view prefix{};
   std::string_view end{};  // the last key of a range that begins with `key`
-  size_t limit = 0;        // of keys; 0: none
+  size_t limit = 0;        // of keys, or of a value's size; 0: none
+  bool matches_nothing = false;
 
   // Memcached's.
   uint8_t verb = 0;     // its name for the command, where several share one

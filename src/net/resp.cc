@@ -12,6 +12,7 @@ constexpr std::string_view kCrLf = "\r\n";
 constexpr char kRespBulk = '$';
 constexpr size_t kMaxLineSize = size_t{64} << 10;  // as Redis: of a number's line
 constexpr size_t kLeastWord = 5;                   // bytes that a word takes: "$0", CR LF twice
+constexpr size_t kMostWordsAhead = 8;              // of a request that is looked at ahead
 constexpr size_t kKeptWords = 64;                  // what an idle client may hold on to
 
 // What nearly all lines with a number look like: the type, 1 to 4 digits, their end. How many bytes
@@ -171,30 +172,29 @@ bool RespParser::ReadLine(std::string_view input, const char* too_long, std::str
 }
 
 bool RespParser::Fail(std::string_view why) {
-  error_ = OneLine("ERR Protocol error: " + std::string(why));
+  error_ = OneLine("Protocol error: " + std::string(why));
   return false;
 }
 
 std::string_view KeyOfRespGet(std::string_view input, size_t* size) {
-  constexpr std::string_view kStart = "*2\r\n$3\r\n";
-  constexpr std::string_view kName = "GET";
-  constexpr std::string_view kKey = "\r\n$";
-  if (!input.starts_with(kStart)) return {};
-  input.remove_prefix(kStart.size());
-  if (!EqualsIgnoringCase(input.substr(0, kName.size()), kName)) return {};
-  input.remove_prefix(kName.size());
-  if (!input.starts_with(kKey)) return {};
-  input.remove_prefix(kKey.size());
-  uint32_t key_size = 0;
-  const auto [digits_end, error] =
-      std::from_chars(input.data(), input.data() + input.size(), key_size);
-  const auto digits = static_cast<size_t>(digits_end - input.data());
-  if (error != std::errc() || !input.substr(digits).starts_with(kCrLf)) return {};
-  input.remove_prefix(digits + kCrLf.size());
-  if (input.size() < key_size || !input.substr(key_size).starts_with(kCrLf)) return {};
-  *size =
-      kStart.size() + kName.size() + kKey.size() + digits + kCrLf.size() + key_size + kCrLf.size();
-  return input.substr(0, key_size);
+  *size = 0;
+  size_t words = 0;
+  size_t end = ShortLineSize(input, kRespRequest, &words);
+  if (end == 0 || words > kMostWordsAhead) return {};
+  bool is_get = false;
+  std::string_view key;
+  for (size_t i = 0; i < words; ++i) {
+    size_t word_size = 0;
+    const size_t line = ShortLineSize(input.substr(end), kRespBulk, &word_size);
+    const size_t start = end + line;
+    if (line == 0 || input.size() < start + word_size + kCrLf.size()) return {};
+    const std::string_view word = input.substr(start, word_size);
+    if (i == 0) is_get = words == 2 && EqualsIgnoringCase(word, "GET");
+    if (i == 1 && is_get) key = word;
+    end = start + word_size + kCrLf.size();
+  }
+  *size = end;
+  return key;
 }
 
 bool ParseRespInteger(std::string_view text, int64_t* number) {
@@ -212,8 +212,12 @@ void AppendRespError(std::string_view text, std::string* out) { AppendLine('-', 
 void AppendRespInteger(int64_t number, std::string* out) { AppendNumber(':', number, out); }
 
 void AppendRespBulk(std::string_view bytes, std::string* out) {
-  AppendNumber(kRespBulk, static_cast<int64_t>(bytes.size()), out);
+  AppendRespBulkHeader(bytes.size(), out);
   out->append(bytes).append(kCrLf);
+}
+
+void AppendRespBulkHeader(size_t size, std::string* out) {
+  AppendNumber(kRespBulk, static_cast<int64_t>(size), out);
 }
 
 void AppendRespNil(std::string* out) { out->append("$-1\r\n"); }

@@ -30,7 +30,8 @@ class RespParser {
     kError,     // the client does not speak RESP: answer error(), then close
   };
 
-  static constexpr size_t kMaxWords = size_t{1024} * 1024;
+  // More is an error: each one costs about 100 bytes more once it is a key to be deleted.
+  static constexpr size_t kMaxWords = size_t{256} * 1024;
 
   // A word of more than `max_word_size` bytes is an error, as is a request that would take more
   // than `max_request_size` in all, as soon as its length has been read.
@@ -42,16 +43,18 @@ class RespParser {
   // next call is about the next request, after a kError there is none but Reset.
   Progress Next(std::string_view input);
 
-  // After a kRequest, until the next call of Next or Reset. A request without words is to be
-  // ignored.
+  // After a kRequest, until the next call of Next, DropWords or Reset. A request without words is
+  // to be ignored.
   size_t size() const { return position_; }  // bytes of the input that it took
   std::span<const std::string_view> words() const { return words_; }  // point into the input
 
-  // After a kError, as Redis words it: "ERR Protocol error: ...".
+  // After a kError, as Redis words it: "Protocol error: ...".
   const std::string& error() const { return error_; }
 
-  // Forgets the request, and gives back the memory of a big one's words.
-  void Reset();
+  // Once a request's words are not needed any more: gives back their memory, if it is much.
+  void DropWords();
+
+  void Reset();  // forgets an unfinished request, or an error
 
  private:
   Progress Advance(std::string_view input, bool keep_words);
@@ -61,7 +64,6 @@ class RespParser {
   bool ReadLongWordSize(std::string_view input, size_t* size);
   bool ReadLine(std::string_view input, const char* too_long, std::string_view* line);
   bool Fail(std::string_view why);
-  void DropWords();
 
   const size_t max_word_size_;
   const size_t max_request_size_;
@@ -74,8 +76,8 @@ class RespParser {
   std::string error_;
 };
 
-// The key where `input` begins with a complete GET of one, and then how many bytes it takes; else
-// empty. Cheap, for looking ahead.
+// For looking ahead: the key where `input` begins with a complete GET of one, else empty. `size` is
+// how many bytes the request takes, whatever it is; 0 where it is unfinished, or not a small one.
 std::string_view KeyOfRespGet(std::string_view input, size_t* size);
 
 // An integer as Redis reads one: decimal, no plus, no leading zeros, nothing around it.
@@ -87,8 +89,9 @@ void AppendRespSimple(std::string_view text, std::string* out);
 void AppendRespError(std::string_view text, std::string* out);
 void AppendRespInteger(int64_t number, std::string* out);
 void AppendRespBulk(std::string_view bytes, std::string* out);
-void AppendRespNil(std::string* out);       // in place of a bulk string
-void AppendRespNilArray(std::string* out);  // in place of an array
+void AppendRespBulkHeader(size_t size, std::string* out);  // the bytes and CRLF follow
+void AppendRespNil(std::string* out);                      // in place of a bulk string
+void AppendRespNilArray(std::string* out);                 // in place of an array
 void AppendRespArrayHeader(size_t count, std::string* out);
 
 }  // namespace keystone

@@ -1,9 +1,8 @@
 #include "net/resp_request.h"
 
-#include <string>
+#include <algorithm>
 #include <utility>
 
-#include "base/escape.h"
 #include "net/command.h"
 #include "net/resp.h"
 #include "net/session.h"
@@ -12,24 +11,30 @@ namespace keystone {
 
 namespace {
 
+constexpr size_t kMostQuoted = 128;  // bytes of a name, and of arguments, as Redis does
+
 Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
 
-Status CheckKey(std::string_view key, const Limits& limits) {
-  if (key.empty()) return Invalid("empty key: a key has 1 byte or more");
-  if (key.size() <= limits.max_key_size) return Status::Ok();
-  return Invalid("key too long: " + std::to_string(key.size()) + " bytes, the limit is " +
-                 std::to_string(limits.max_key_size));
+Status CheckSize(std::string_view what, size_t size, size_t limit) {
+  if (size <= limit) return Status::Ok();
+  return Invalid(std::string(what) + " too long: " + std::to_string(size) +
+                 " bytes, the limit is " + std::to_string(limit));
+}
+
+// Redis prints them as C strings.
+std::string_view Quoted(std::string_view word, size_t most) {
+  return word.substr(0, std::min(word.find('\0'), most));
 }
 
 Status UnknownCommand(Words words) {
-  std::string message = "unknown command '" + Escape(words[0]) + "', with args beginning with: ";
-  return Invalid(std::move(message));
-}
-
-std::string Lower(std::string_view name) {
-  std::string lower(name);
-  for (char& c : lower) c = static_cast<char>(c | 0x20);
-  return lower;
+  std::string arguments;
+  for (size_t i = 1; i < words.size() && arguments.size() < kMostQuoted; i++) {
+    const std::string_view quoted = Quoted(words[i], kMostQuoted - arguments.size());
+    arguments.append("'").append(quoted).append("' ");
+  }
+  std::string message = "unknown command '";
+  message.append(Quoted(words[0], kMostQuoted));
+  return Invalid(message.append("', with args beginning with: ").append(arguments));
 }
 
 }  // namespace
@@ -40,7 +45,7 @@ Status FindRespRequest(Words words, Request* request) {
   const int arity = request->command->arity;
   const int count = static_cast<int>(words.size());
   if (arity > 0 ? count == arity : count >= -arity) return Status::Ok();
-  return Invalid("wrong number of arguments for '" + Lower(request->command->name) + "' command");
+  return WrongArity(LowerCase(request->command->name));
 }
 
 Status ParseRespArguments(Words words, const Limits& limits, Request* request) {
@@ -54,15 +59,45 @@ std::vector<std::string_view> CopyRespWords(std::string_view request) {
   return {parser.words().begin(), parser.words().end()};
 }
 
+Status CheckRespKey(std::string_view key, const Limits& limits) {
+  if (key.empty()) return Invalid("empty key: a key has 1 byte or more");
+  return CheckSize("key", key.size(), limits.max_key_size);
+}
+
+Status CheckRespValue(std::string_view value, const Limits& limits) {
+  return CheckSize("value", value.size(), limits.max_value_size);
+}
+
+Status WrongArity(std::string_view command) {
+  return Invalid("wrong number of arguments for '" + std::string(command) + "' command");
+}
+
+Status NotAnInteger() { return Invalid("value is not an integer or out of range"); }
+
+Status SyntaxError() { return Invalid("syntax error"); }
+
+std::string LowerCase(std::string_view name) {
+  std::string lower(name);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+  }
+  return lower;
+}
+
 Status ParseRespKey(Words words, const Limits& limits, Request* request) {
   request->key = words[0];
-  return CheckKey(request->key, limits);
+  return CheckRespKey(request->key, limits);
 }
 
 Status ParseRespKeys(Words words, const Limits& limits, Request* request) {
   for (const std::string_view key : words) {
-    if (Status status = CheckKey(key, limits); !status.ok()) return status;
+    if (Status status = CheckRespKey(key, limits); !status.ok()) return status;
   }
+  request->words = words;
+  return Status::Ok();
+}
+
+Status ParseRespWords(Words words, const Limits&, Request* request) {
   request->words = words;
   return Status::Ok();
 }

@@ -3,6 +3,7 @@
 #ifndef KEYSTONE_NET_RESP_REQUEST_H_
 #define KEYSTONE_NET_RESP_REQUEST_H_
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,9 +23,18 @@ Status ParseRespArguments(Words words, const Limits& limits, Request* request);
 // The words of a request that is known to be complete; they point into it.
 std::vector<std::string_view> CopyRespWords(std::string_view request);
 
+// What several commands' arguments are made of.
+Status CheckRespKey(std::string_view key, const Limits& limits);
+Status CheckRespValue(std::string_view value, const Limits& limits);
+Status WrongArity(std::string_view command);  // lower case
+Status NotAnInteger();
+Status SyntaxError();
+std::string LowerCase(std::string_view name);
+
 // See Command::parse.
 Status ParseRespKey(Words words, const Limits& limits, Request* request);
 Status ParseRespKeys(Words words, const Limits& limits, Request* request);
+Status ParseRespWords(Words words, const Limits& limits, Request* request);  // as they are
 
 }  // namespace keystone
 

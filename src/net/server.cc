@@ -89,6 +89,10 @@ Server::Server(const ServerOptions& options, const Log& log)
   context_.on_http_request = [this](const std::string& peer, std::string_view first_line) {
     OnHttpRequest(peer, first_line);
   };
+  context_.start_compaction = [this] {
+    return !store_->Stats().compaction_running &&
+           maintenance_->RequestCompaction(CompactionMode::kOnline);
+  };
   context_.on_loop_failed = [this] {
     loop_failed_ = true;
     Wake();
@@ -268,7 +272,7 @@ void Server::AskForCompaction() {
     reloading_ = true;
     Call(events_.on_reloading);
   }
-  const bool folded = !maintenance_->RequestCompaction();
+  const bool folded = !maintenance_->RequestCompaction(CompactionMode::kStopTheWorld);
   log_.Write(Priority::kInfo, folded ? "SIGHUP: a compaction is under way, this one is part of it"
                                      : "SIGHUP: compacting");
 }

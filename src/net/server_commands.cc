@@ -57,9 +57,10 @@ void ExecuteStats(const Request&, const Environment& environment, Reply* reply) 
   reply->lines = environment.host->StatsLines();
 }
 
-void ExecutePing(const Request&, const Environment&, Reply* reply) {
-  reply->kind = Reply::Kind::kText;
-  reply->text = "PONG";
+void ExecutePing(const Request& request, const Environment&, Reply* reply) {
+  const bool echoes = !request.words.empty();
+  reply->kind = echoes ? Reply::Kind::kBytes : Reply::Kind::kText;
+  reply->text = echoes ? request.words[0] : "PONG";
 }
 
 void ExecuteVersion(const Request&, const Environment&, Reply* reply) {

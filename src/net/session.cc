@@ -37,13 +37,18 @@ void Answer(const Command& command, std::span<const Operation> operations, Reply
   }
 }
 
-// What several reads came to.
-void AnswerLooks(const Command& command, std::span<const Operation> operations, Reply* reply) {
-  if (command.each == Command::Each::kNone) {
+// A line has no words.
+bool LooksAtOne(const Request& request) {
+  return request.command->each == Command::Each::kNone || request.words.empty();
+}
+
+// What the reads came to.
+void AnswerLooks(const Request& request, std::span<const Operation> operations, Reply* reply) {
+  if (LooksAtOne(request)) {
     *reply = std::move(*ReplyOf(operations.front()));
     return;
   }
-  const bool sums = command.each == Command::Each::kSum;
+  const bool sums = request.command->each == Command::Each::kSum;
   reply->kind = sums ? Reply::Kind::kCount : Reply::Kind::kArray;
   for (const Operation& operation : operations) {
     Reply* const item = ReplyOf(operation);
@@ -64,6 +69,9 @@ bool HasConflict(std::span<const Operation> guards) {
 // How many requests' keys are fetched at once: about what a core has under way to memory, twice.
 constexpr size_t kRequestsAhead = 32;
 
+// From this size on, to keep a value's segment costs less than to copy the value.
+constexpr size_t kPlacedSize = size_t{64} << 10;
+
 using Role = Command::Role;
 
 }  // namespace
@@ -71,7 +79,7 @@ using Role = Command::Role;
 Session::Session(Store* store, const Limits* limits, SessionHost* host, Counters* counters)
     : limits_(limits),
       environment_{.store = store, .host = host, .counters = counters, .client = &client_},
-      resp_(std::max(limits->max_key_size, limits->max_value_size), limits->max_line_size()) {}
+      resp_(std::max(limits->max_key_size, limits->max_value_size), limits->max_resp_size()) {}
 
 size_t Session::Consume(std::string_view input, Writes* writes, std::string* replies) {
   has_more_ = false;
@@ -85,14 +93,14 @@ size_t Session::Consume(std::string_view input, Writes* writes, std::string* rep
       used += parsed.size;
       break;
     }
-    const bool enough =
-        replies->size() >= kReplyFlushSize || writes->operations() >= kMaxBatchOperations;
+    const bool enough = IsFull(*replies) || writes->operations() >= kMaxBatchOperations;
     const bool handled = !enough && Handle(parsed, writes, replies);
     if (handled) used += parsed.size;
     has_more_ = !handled || is_slow() || std::exchange(yields_, false);
   }
   fetched_ -= std::min(fetched_, used);
   if (writes->empty()) decoded_.clear();
+  resp_.DropWords();
   return closing_ ? input.size() : used;
 }
 
@@ -237,10 +245,10 @@ bool Session::Execute(const Parsed& parsed, Writes* writes, std::string* replies
 // A reply to many may be too long to be held at once: it goes on where it stopped.
 bool Session::LookUp(const Request& request, const ReplyForm& form, std::string* replies) {
   const Command& command = *request.command;
-  if (command.each == Command::Each::kNone) {
+  if (LooksAtOne(request)) {
     Reply reply;
     LookAt(request.key, request, &reply);
-    AppendReply({.protocol = form.protocol, .verb = form.verb, .key = request.key}, reply, replies);
+    Append({.protocol = form.protocol, .verb = form.verb, .key = request.key}, &reply, replies);
     return true;
   }
   const bool sums = command.each == Command::Each::kSum;
@@ -248,7 +256,7 @@ bool Session::LookUp(const Request& request, const ReplyForm& form, std::string*
   sum.kind = Reply::Kind::kCount;
   if (next_word_ == 0 && !sums) AppendCount(form, request.words.size(), replies);
   for (; next_word_ < request.words.size(); next_word_++) {
-    if (replies->size() >= kReplyFlushSize && !sums) return false;
+    if (!sums && IsFull(*replies)) return false;
     if (next_word_ % kRequestsAhead == 0) {
       const Words rest = request.words.subspan(next_word_);
       environment_.store->Prefetch(rest.first(std::min(rest.size(), kRequestsAhead)));
@@ -257,7 +265,7 @@ bool Session::LookUp(const Request& request, const ReplyForm& form, std::string*
     Reply reply;
     LookAt(key, request, &reply);
     if (!sums) {
-      AppendReply({.protocol = form.protocol, .verb = form.verb, .key = key}, reply, replies);
+      Append({.protocol = form.protocol, .verb = form.verb, .key = key}, &reply, replies);
     } else if (reply.status.ok()) {
       sum.number += reply.number;
     } else {
@@ -272,6 +280,17 @@ bool Session::LookUp(const Request& request, const ReplyForm& form, std::string*
     AppendEnd(form, replies);
   }
   return true;
+}
+
+// A large value is not copied.
+void Session::Append(const ReplyForm& form, Reply* reply, std::string* replies) {
+  const bool is_large = reply->kind == Reply::Kind::kValue && reply->value.size() >= kPlacedSize;
+  if (!is_large || !AppendValueHead(form, *reply, replies)) {
+    return AppendReply(form, *reply, replies);
+  }
+  placed_.push_back(
+      {.position = replies->size(), .pinned = environment_.store->Pin(std::move(reply->found))});
+  AppendValueTail(form, replies);
 }
 
 void Session::LookAt(std::string_view key, const Request& request, Reply* reply) {
@@ -336,7 +355,15 @@ void Session::Committed(Writes* writes, std::string* replies) {
 void Session::Refuse(const Parsed& parsed, std::string* replies) {
   environment_.counters->protocol_errors.Add();
   if (in_transaction()) transaction_->Spoil();
-  AppendStatus({.protocol = parsed.protocol}, parsed.status, replies);
+  Reply reply;
+  reply.status = parsed.status;
+  const Command* const command = parsed.request.command;
+  if (parsed.protocol == Protocol::kResp && command != nullptr && command->role == Role::kCommit) {
+    transaction_.reset();
+    reply.error_word = "EXECABORT";
+    reply.status = Invalid("Transaction discarded because of: " + parsed.status.message());
+  }
+  AppendReply({.protocol = parsed.protocol}, reply, replies);
   if (parsed.state == Parsed::State::kHttp) environment_.host->OnHttpRequest(parsed.bytes);
   if (parsed.state != Parsed::State::kRefused) closing_ = true;
 }
@@ -459,7 +486,7 @@ void Session::QueuePart(KeptRequest* kept, Writes* writes) {
     environment_.counters->protocol_errors.Add();
   } else if (command.queue != nullptr) {
     command.queue(request, writes);
-  } else if (command.look != nullptr && command.each == Command::Each::kNone) {
+  } else if (command.look != nullptr && LooksAtOne(request)) {
     writes->Change(request.key, LookInPlace, request);
   } else if (command.look != nullptr) {
     for (const std::string_view key : request.words) writes->Change(key, LookInPlace, request);
@@ -495,7 +522,7 @@ void Session::AnswerPart(std::span<const Operation> operations, const KeptReques
   } else if (command.execute != nullptr) {
     command.execute(kept.request, environment_, reply);
   } else if (command.look != nullptr) {
-    AnswerLooks(command, operations, reply);
+    AnswerLooks(kept.request, operations, reply);
   } else {
     Answer(command, operations, reply);
   }

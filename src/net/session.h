@@ -15,6 +15,7 @@
 #include "net/command.h"
 #include "net/counters.h"
 #include "net/line.h"
+#include "net/outgoing.h"
 #include "net/reply_writer.h"
 #include "net/resp.h"
 #include "net/transaction.h"
@@ -30,6 +31,9 @@ struct Limits {
   // The longest line, without its LF, that is read before it is refused; and the most that the
   // requests of a transaction may take.
   size_t max_line_size() const { return max_key_size + max_value_size * 4 / 3 + 64; }
+
+  // The longest request in RESP: a value, or many small ones.
+  size_t max_resp_size() const { return max_line_size() + (size_t{1} << 20); }
 };
 
 // What a session needs of the daemon around it. Thread-safe.
@@ -40,6 +44,10 @@ class SessionHost {
   virtual std::vector<std::string> StatsLines() = 0;
   // A client spoke HTTP; `first_line` is raw client bytes, not yet escaped.
   virtual void OnHttpRequest(std::string_view first_line) = 0;
+  // Of the connection; none has had it before, nor will have it.
+  virtual uint64_t ClientId() = 0;
+  // An online compaction, which somebody else waits for. False: there is one already.
+  virtual bool StartCompaction() = 0;
 };
 
 class Session {
@@ -62,9 +70,9 @@ class Session {
   // Takes up the replies to the writes, whose batch has been applied, and clears them.
   void Committed(Writes* writes, std::string* replies);
 
-  // Consume stopped before the end of the complete requests, because `replies` had passed
-  // kReplyFlushSize, writes have to be committed first, a command is slow or others shall have
-  // their turn: call it again without waiting for more bytes.
+  // Consume stopped before the end of the complete requests, because the replies were full, writes
+  // have to be committed first, a command is slow or others shall have their turn: call it again
+  // without waiting for more bytes.
   bool has_more() const { return has_more_; }
 
   // The last request used up takes long and is not executed yet. ExecuteSlow may be called on any
@@ -73,12 +81,22 @@ class Session {
   void ExecuteSlow(std::string* replies);
   void RefuseSlow(const Status& why, std::string* replies);  // instead
 
+  // Large values that belong between the replies which were appended since this was cleared, to be
+  // sent with them from where they are.
+  std::vector<PlacedValue>& placed() { return placed_; }
+
+  // Bytes of `replies`, with placed values. From kReplyFlushSize on they are to be sent first.
+  bool IsFull(std::string_view replies) const {
+    return OutgoingSize(replies, placed_) >= kReplyFlushSize;
+  }
+
   // True once the conversation is over: send the replies, then close.
   bool closing() const { return closing_; }
 
   static constexpr size_t kReplyFlushSize = 256 * 1024;
 
  private:
+
   // What stands at the front of the input.
   struct Parsed {
     enum class State : uint8_t {
@@ -115,6 +133,7 @@ class Session {
   bool LookUp(const Request& request, const ReplyForm& form, std::string* replies);
 
   bool Queues(const Parsed& parsed) const;
+  void Append(const ReplyForm& form, Reply* reply, std::string* replies);
   void LookAt(std::string_view key, const Request& request, Reply* reply);
   void Refuse(const Parsed& parsed, std::string* replies);  // answers what the client did wrong
 
@@ -135,9 +154,10 @@ class Session {
   std::unique_ptr<KeptRequest> slow_;  // waits for ExecuteSlow
   std::unique_ptr<Transaction> transaction_;
   std::unique_ptr<Transaction> committing_;  // until its writes are committed
-  size_t searched_ = 0;                      // bytes of the unfinished line that hold no LF
-  size_t fetched_ = 0;                       // bytes of what is left over that FetchAhead has seen
-  size_t next_word_ = 0;                     // of a request that looks at many
+  std::vector<PlacedValue> placed_;
+  size_t searched_ = 0;   // bytes of the unfinished line that hold no LF
+  size_t fetched_ = 0;    // bytes of what is left over that FetchAhead has seen
+  size_t next_word_ = 0;  // of a request that looks at many
   bool has_more_ = false;
   bool yields_ = false;  // Consume shall stop behind this command
   bool closing_ = false;

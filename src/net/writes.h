@@ -36,12 +36,16 @@ class KeyUpdate final : public Update {
 
   const Request& request() const { return request_; }
   Reply* reply() { return &reply_; }
+  // An update before it, of the same request, which it goes on with.
+  KeyUpdate* source() const { return source_; }
+  void set_source(KeyUpdate* source) { source_ = source; }
   // What the effect's or the reply's value may point at.
   std::string* bytes() { return &bytes_; }
 
  private:
   Request request_;
   const Change change_;
+  KeyUpdate* source_ = nullptr;
   Reply reply_;
   std::string bytes_;
 };

@@ -63,11 +63,41 @@ double Seconds(uint64_t us) { return static_cast<double>(us) / 1e6; }
 
 }  // namespace
 
+void Compaction::Cancel() {
+  const std::lock_guard lock(turn_mutex_);
+  closing_ = cancelled_ = true;
+}
+
+bool Compaction::BeginCompaction() {
+  const std::lock_guard lock(turn_mutex_);
+  if (running_ || clearers_ > 0) return false;
+  running_ = true;
+  return true;
+}
+
+Status Compaction::BeginClear() {
+  std::unique_lock lock(turn_mutex_);
+  clearers_++;
+  cancelled_ = true;
+  ended_.wait(lock, [this] { return !running_; });
+  clearers_--;
+  cancelled_ = closing_ || clearers_ > 0;
+  if (closing_) return {Code::kCancelled, "the store is closing"};
+  running_ = true;
+  return Status::Ok();
+}
+
+void Compaction::End() {
+  const std::lock_guard lock(turn_mutex_);
+  running_ = false;
+  ended_.notify_all();
+}
+
 Status Compaction::Run(CompactionMode mode) {
-  if (running_.exchange(true)) return {Code::kBusy, "compaction already running"};
+  if (!BeginCompaction()) return {Code::kBusy, "compaction already running"};
   const auto start = Clock::now();
   if (Status status = commit_->CheckCurable(); !status.ok()) {
-    running_ = false;
+    End();
     return status;
   }
   if (commit_->read_only()) mode = CompactionMode::kStopTheWorld;
@@ -79,7 +109,7 @@ Status Compaction::Run(CompactionMode mode) {
   Status status = RunWithReserve(mode, &outcome);
   hints_->Release();
   Report(status, outcome, MicrosecondsSince(start));
-  running_ = false;
+  End();
   return status;
 }
 
@@ -192,7 +222,7 @@ Compaction::Team Compaction::MakeTeam(size_t workers, Gate* gate, unsigned share
 
 // Live records to new segments, which are on stable storage under their names then.
 Status Compaction::Copy(const Team& team, const SegmentSet::List& old, SegmentSet::List* now) {
-  if (cancelled_) return {Code::kCancelled, "the store is closing"};
+  if (cancelled_) return {Code::kCancelled, "compaction stopped on request"};
   const auto parts = Divide(old, team.size());
   const auto copy = [&](size_t, size_t i) {
     Status status = team[i]->Copy(parts[i]);
@@ -261,6 +291,65 @@ void Compaction::MakeHints(const Team& team) {
 // After a failed sync there is no point in another: the copy into new files is the cure.
 Status Compaction::SyncUnlessReadOnly() {
   return commit_->read_only() ? Status::Ok() : commit_->Sync();
+}
+
+Status Compaction::Clear() {
+  if (Status status = BeginClear(); !status.ok()) return status;
+  const auto start = Clock::now();
+  const uint64_t before = segments_->Bytes();
+  const Status status = ClearWithReserve();
+  if (status.ok()) {
+    log_->Write(Priority::kNotice, "cleared: %llu bytes of log are gone, took %.3f s",
+                static_cast<unsigned long long>(before), Seconds(MicrosecondsSince(start)));
+  } else {
+    log_->Write(Priority::kError, "the store was not cleared: %s", status.message().c_str());
+  }
+  End();
+  return status;
+}
+
+// It takes next to no room, and makes more than any delete.
+Status Compaction::ClearWithReserve() {
+  Status status = ClearOnce();
+  if (status.code() == Code::kNoSpace && reserve_->Release(status)) status = ClearOnce();
+  reserve_->RetakeNow();
+  return status;
+}
+
+Status Compaction::ClearOnce() {
+  try {
+    const SegmentSet::List old = segments_->All();  // unmapped once the world turns again
+    gate_->Close();
+    Status status;
+    try {
+      status = ClearBehindGate(segments_->All());
+    } catch (const std::bad_alloc&) {
+      status = {Code::kSystem, "clear: out of memory"};
+    }
+    gate_->Open();
+    return status;
+  } catch (const std::bad_alloc&) {
+    return {Code::kSystem, "clear: out of memory"};
+  }
+}
+
+// A crash before the MANIFEST is replaced leaves everything, after it nothing.
+Status Compaction::ClearBehindGate(const SegmentSet::List& old) {
+  if (Status status = commit_->CheckCurable(); !status.ok()) return status;
+  auto active = directory_->CreateSegment(commit_->next_sequence(), segment_size_bytes_);
+  if (!active.ok()) return active.status();
+  const SegmentSet::List now{active.value()};
+  Status status = active.value()->Finish();
+  if (status.ok()) status = Replace(old, now);
+  if (!status.ok()) {
+    if (status.code() == Code::kReadOnly) return commit_->BecomeReadOnly(status);
+    Discard(now);
+    return status;
+  }
+  index_->Clear();
+  commit_->Adopt(active.value());
+  Remove(old);
+  return Status::Ok();
 }
 
 void Compaction::Report(const Status& status, const Outcome& outcome, uint64_t total_us) {

@@ -7,6 +7,8 @@
 // segments go once nobody who might have found one is inside the gate. What has expired when it
 // begins is not copied, and goes from the index in the same way.
 //
+// To clear the store is the same behind a closed gate, with nothing to copy.
+//
 // A crash before the MANIFEST is replaced leaves the old store, after it the new one.
 //
 // Thread-safe. Borrows everything for its whole life.
@@ -14,8 +16,11 @@
 #define KEYSTONE_STORE_COMPACTION_H_
 
 #include <atomic>
+#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "base/log.h"
@@ -55,14 +60,20 @@ class Compaction {
         hints_(hints),
         log_(log) {}
 
-  // By a thread that is not inside the gate. kBusy: one is running. kCancelled: Cancel was called.
+  // By a thread that is not inside the gate. kBusy: one is running. kCancelled: Cancel was called,
+  // or Clear.
   // The old log serves on after any error. Where the disk is full, the reserve is let go if that
   // makes room enough. A store that is read-only is compacted stop-the-world, whatever was asked
   // for: that is the cure.
   Status Run(CompactionMode mode);
 
+  // Takes all there is away, once a compaction that runs has been stopped. By a thread that is not
+  // inside the gate. kCancelled: Cancel was called. After any error all is still there, but after
+  // kReadOnly: then a restart finds all of it or nothing.
+  Status Clear();
+
   // Stops a running one soon, and refuses later ones.
-  void Cancel() { cancelled_ = true; }
+  void Cancel();
 
   // Room on the disk for the new files of one that begins now.
   uint64_t NeededBytes() const;
@@ -79,6 +90,9 @@ class Compaction {
   // Compactors of successive parts of the old log, at work at the same time.
   using Team = std::vector<std::unique_ptr<Compactor>>;
 
+  bool BeginCompaction();
+  Status BeginClear();
+  void End();
   Status RunWithReserve(CompactionMode mode, Outcome* outcome);
   Status RunOne(CompactionMode mode, Outcome* outcome);
   Status StopTheWorld(Outcome* outcome);
@@ -92,6 +106,9 @@ class Compaction {
   void MakeHints(const Team& team);
   Status Relocate(const Team& team, SegmentSet::List* old);
   Status SyncUnlessReadOnly();
+  Status ClearWithReserve();
+  Status ClearOnce();
+  Status ClearBehindGate(const SegmentSet::List& old);
   void Report(const Status& status, const Outcome& outcome, uint64_t total_us);
 
   const uint64_t segment_size_bytes_;
@@ -105,8 +122,12 @@ class Compaction {
   const Log* const log_;
 
   SegmentSet::List kept_;  // old segments that are still read, after a failure
-  std::atomic<bool> cancelled_{false};
-  std::atomic<bool> running_{false};
+  std::mutex turn_mutex_;
+  std::condition_variable ended_;       // with turn_mutex_: running_ is false
+  bool closing_ = false;                // guarded by turn_mutex_; Cancel was called
+  size_t clearers_ = 0;                 // guarded by turn_mutex_; who waits to clear
+  std::atomic<bool> running_{false};    // written with turn_mutex_; of both kinds
+  std::atomic<bool> cancelled_{false};  // written with turn_mutex_; what runs is to stop
   std::atomic<uint64_t> count_{0};
   std::atomic<uint64_t> last_us_{0};
   std::atomic<uint64_t> last_pause_us_{0};

@@ -149,6 +149,16 @@ void Index::Retire(Shard::Tables* replaced) {
   replaced_.splice(replaced_.end(), *replaced);
 }
 
+void Index::Clear() {
+  for (Shard& shard : shards_) {
+    memory_bytes_.fetch_sub(shard.memory_bytes(), std::memory_order_relaxed);
+    shard.Clear();
+  }
+  expiry_.Clear();
+  size_.store(0, std::memory_order_relaxed);
+  live_bytes_.store(0, std::memory_order_relaxed);
+}
+
 Shard::Tables Index::TakeReplaced() {
   Shard::Tables taken;
   const std::lock_guard lock(replaced_mutex_);

@@ -104,6 +104,9 @@ class Index {
   Live LiveAt(uint64_t now_ms);
   ExpiryLedger& expiry() { return expiry_; }
 
+  // Forgets all keys. While nobody else is inside the gate, and no compaction runs.
+  void Clear();
+
   // Tables that growth has put out of use, counted in memory_bytes until then. Any thread. They may
   // be destroyed once everybody has left the gate who was inside when this returned.
   Shard::Tables TakeReplaced();

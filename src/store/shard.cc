@@ -204,6 +204,13 @@ void Shard::Load(std::span<const TaggedLocation> entries) {
   owner_ = std::move(loaded);
 }
 
+void Shard::Clear() {
+  const std::lock_guard lock(mutex_);
+  table_.store(nullptr, std::memory_order_release);
+  owner_.reset();
+  used_ = 0;
+}
+
 void Shard::Insert(uint32_t tag, Location where, Tables* replaced) {
   const std::lock_guard lock(mutex_);
   // At most 85 % full.

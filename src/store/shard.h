@@ -59,6 +59,9 @@ class Shard {
   // Fills an empty shard that nobody reads yet with entries in the order of their tags.
   void Load(std::span<const TaggedLocation> entries);
 
+  // Empties a shard that nobody reads.
+  void Clear();
+
   // What growth puts out of use goes to `replaced`.
   void Insert(uint32_t tag, Location where, Tables* replaced);
   // False where `tag` is not at `old`.
@@ -76,7 +79,7 @@ class Shard {
   void Grow(Tables* replaced);
 
   std::atomic<uint32_t> version_{0};    // odd while slots change; written with mutex_ held
-  std::atomic<Table*> table_{nullptr};  // of owner_; written with mutex_ held; null: no entry ever
+  std::atomic<Table*> table_{nullptr};  // of owner_; written with mutex_ held; null: no entry yet
   std::mutex mutex_;
   std::shared_ptr<Table> owner_;  // guarded by mutex_
   size_t used_ = 0;               // guarded by mutex_

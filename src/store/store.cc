@@ -202,6 +202,22 @@ bool FoundValue::spoilt() const {
   return BusGuard::faults() != faults_before_ && Crc32(body_) != body_crc_;
 }
 
+bool PinnedValue::spoilt() const {
+  return BusGuard::faults() != faults_before_ && Crc32(body_) != body_crc_;
+}
+
+PinnedValue Store::Pin(FoundValue found) {
+  PinnedValue pinned;
+  for (const auto& segment : parts_->segments.All()) {
+    if (segment->Holds(found.body_.data())) pinned.segment_ = segment;
+  }
+  pinned.value_ = found.value_;
+  pinned.body_ = found.body_;
+  pinned.body_crc_ = found.body_crc_;
+  pinned.faults_before_ = found.faults_before_;
+  return pinned;
+}
+
 Status Store::Exists(std::string_view key) {
   const Gate::Pass pass(&parts_->gate);
   RecordView record;
@@ -344,6 +360,8 @@ void Store::Parts::ReclaimIndex() {
 void Store::CancelCompaction() { parts_->compaction->Cancel(); }
 
 Status Store::Compact(CompactionMode mode) { return parts_->compaction->Run(mode); }
+
+Status Store::Clear() { return parts_->compaction->Clear(); }
 
 // ---- numbers
 

@@ -92,6 +92,24 @@ class FoundValue {
   uint64_t faults_before_ = 0;
 };
 
+class Segment;
+
+// A value that stays in place, whatever becomes of its key: its segment's file is kept mapped, and
+// so on the disk, until this object goes. May be held across calls of the store, and over I/O.
+class PinnedValue {
+ public:
+  std::string_view value() const { return value_; }
+  bool spoilt() const;  // see FoundValue
+
+ private:
+  friend class Store;
+  std::shared_ptr<const Segment> segment_;
+  std::string_view value_;
+  std::string_view body_;
+  uint32_t body_crc_ = 0;
+  uint64_t faults_before_ = 0;
+};
+
 struct ScanResult {
   uint64_t next_cursor = 0;  // 0: the scan is complete
   std::vector<std::string> keys;
@@ -121,6 +139,9 @@ class Store {
   // kIo: it can't be read.
   Status Get(std::string_view key, FoundValue* found);
   Status Exists(std::string_view key);
+
+  // Keeps a found value without the gate, which pays for large ones.
+  PinnedValue Pin(FoundValue found);
 
   // A hint that Get will be called for these keys soon: starts to load what it will read.
   void Prefetch(std::span<const std::string_view> keys);
@@ -163,6 +184,12 @@ class Store {
   // after any error.
   Status Compact(CompactionMode mode);
   void CancelCompaction();  // and refuses later ones
+
+  // Takes all keys away, for good once it returns: after a crash before that, all are still there
+  // or none. Waits until everybody else is done, and stops a compaction that runs. Sequences go on.
+  // kReadOnly: it is not certain what a restart will find, all or nothing; or the store was so
+  // already, for a reason that this does not cure. After any other error nothing has changed.
+  Status Clear();
 
   StoreStats Stats() const;
 

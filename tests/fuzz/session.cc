@@ -26,6 +26,8 @@ class QuietHost : public SessionHost {
  public:
   std::vector<std::string> StatsLines() override { return {"pid 1"}; }
   void OnHttpRequest(std::string_view) override {}
+  uint64_t ClientId() override { return 7; }
+  bool StartCompaction() override { return true; }
 };
 
 // A store that lasts for many inputs, and is empty at the start of each conversation.

@@ -51,7 +51,7 @@ std::string ParsedInPieces(std::string_view input, size_t piece) {
   return Shown(parser.Next(seen.back()), parser);
 }
 
-std::string Error(std::string_view why) { return "ERR Protocol error: " + std::string(why); }
+std::string Error(std::string_view why) { return "Protocol error: " + std::string(why); }
 
 std::string GetKey(std::string_view input) {
   size_t size = 0;
@@ -118,7 +118,7 @@ TEST(Resp, AnErrorIsTheSameHoweverTheInputWasCut) {
   for (const std::string& input : {"*1\r\n$4\r\nPINGxx"s, "*2\r\n$4\r\nPING\r\n$33\r\n"s,
                                    "*1\r\n$1\rx"s, "*1\n$4\r\nPING\r\n"s}) {
     const std::string error = Parsed(input);
-    CHECK_TRUE(error.starts_with("ERR "));
+    CHECK_TRUE(error.starts_with("Protocol error: "));
     for (size_t piece = 1; piece <= input.size(); ++piece) {
       CHECK_EQUAL(error, ParsedInPieces(input, piece));
     }
@@ -126,13 +126,13 @@ TEST(Resp, AnErrorIsTheSameHoweverTheInputWasCut) {
 }
 
 TEST(Resp, ABadCountIsAnError) {
-  for (const char* count : {"", "x", "01", "+1", "-0", "1 ", " 1", "1048577", "2147483648",
+  for (const char* count : {"", "x", "01", "+1", "-0", "1 ", " 1", "262145", "2147483648",
                             "99999999999999999999", "1\r"}) {
     CHECK_EQUAL(Error("invalid multibulk length"), Parsed("*"s + count + "\r\n"));
     CHECK_EQUAL(Error("invalid multibulk length"), Parsed("*"s + count + "\r\n$4\r\nPING\r\n"));
   }
   CHECK_EQUAL(Error("invalid multibulk length"), Parsed("*1\rx"));
-  CHECK_EQUAL("more"s, Parsed("*1048576\r\n"));
+  CHECK_EQUAL("more"s, Parsed("*262144\r\n"));
 }
 
 TEST(Resp, AWordWithoutItsLengthIsAnError) {
@@ -213,12 +213,27 @@ TEST(Resp, TheKeyOfACompleteGetIsKnownAhead) {
     CHECK_EQUAL("none"s, GetKey(get.substr(0, size)));
 }
 
-TEST(Resp, NothingElseHasAKeyAhead) {
+TEST(Resp, OtherRequestsHaveASizeAhead) {
+  for (const std::string& input : {Encoded({"SET", "k"}), Encoded({"GET"}), Encoded({"PING", "a"}),
+                                   Encoded({"GET", "a", "b"}), Encoded({"GETX", "k"})}) {
+    size_t size = 0;
+    CHECK_TRUE(KeyOfRespGet(input + "*2\r\n", &size).empty());
+    UNSIGNED_LONGS_EQUAL(input.size(), size);
+    for (size_t part = 0; part < input.size(); ++part) {
+      CHECK_TRUE(KeyOfRespGet(input.substr(0, part), &size).empty());
+      UNSIGNED_LONGS_EQUAL(0, size);
+    }
+  }
+}
+
+TEST(Resp, BigOrBrokenRequestsAreNotLookedAtAhead) {
   for (const std::string& input :
-       {Encoded({"SET", "k"}), Encoded({"GET"}), Encoded({"GET", "a", "b"}), Encoded({"GETX", "k"}),
-        Encoded({"GET", ""}), "GET k\r\n"s, "*2\r\n$3\r\nGET\r\n:1\r\nk\r\n"s,
-        "*2\r\n$3\r\nGET\r\n$-1\r\nk\r\n"s, "*2\r\n$3\r\nGET\r\n$4294967296\r\nk\r\n"s}) {
-    CHECK_EQUAL("none"s, GetKey(input));
+       {Encoded({"GET", ""}), Encoded({"MSET", "a", "1", "b", "2", "c", "3", "d", "4"}),
+        Encoded({"GET", std::string(10'000, 'k')}), "GET k\r\n"s, "*0\r\n*0\r\n*0\r\n"s,
+        "*2\r\n$3\r\nGET\r\n:1\r\nk\r\n"s, "*2\r\n$3\r\nGET\r\n$-1\r\nk\r\n"s}) {
+    size_t size = 1;
+    CHECK_TRUE(KeyOfRespGet(input, &size).empty());
+    UNSIGNED_LONGS_EQUAL(0, size);
   }
 }
 

@@ -20,9 +20,23 @@ class RecordingHost : public SessionHost {
  public:
   std::vector<std::string> StatsLines() override { return {"pid 1", "uptime_seconds 2"}; }
   void OnHttpRequest(std::string_view first_line) override { http_lines.emplace_back(first_line); }
+  uint64_t ClientId() override { return 7; }
+  bool StartCompaction() override { return true; }
 
   std::vector<std::string> http_lines;
 };
+
+// The bytes that go out.
+std::string Sent(Session* session, std::string_view replies) {
+  std::string sent;
+  size_t taken = 0;
+  for (const PlacedValue& placed : session->placed()) {
+    sent.append(replies.substr(taken, placed.position - taken)).append(placed.pinned.value());
+    taken = placed.position;
+  }
+  session->placed().clear();
+  return sent.append(replies.substr(taken));
+}
 
 // What a connection does: Consume, and what that leaves to do.
 size_t Consume(Store* store, Session* session, std::string_view input, std::string* replies) {
@@ -33,6 +47,7 @@ size_t Consume(Store* store, Session* session, std::string_view input, std::stri
     session->Committed(&writes, replies);
   }
   if (session->is_slow()) session->ExecuteSlow(replies);
+  *replies = Sent(session, *replies);
   return used;
 }
 
