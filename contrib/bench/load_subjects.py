@@ -6,6 +6,7 @@ import subprocess
 import time
 
 from measure import RUN_TIMEOUT_S, say
+from servers import Through
 
 RATIOS = {"GET": "0:1", "SET": "1:0"}
 KEYS = 100000
@@ -31,6 +32,24 @@ def throughput(context):
             settings = dict(clients=count, pipeline=pipeline, ratio=ratio, keys=KEYS)
             context.interleave(
                 servers,
+                lambda s: context.add_load(
+                    case, s, context.bench(s, seconds=context.seconds, **settings)),
+                lambda s: context.bench(s, seconds=0.1, **settings))
+
+
+def resp(context):
+    """GET and SET by Redis's protocol, beside Redis and beside the line protocol."""
+    servers = context.keystones() + context.redis("everysec") + context.redis()
+    _start(context, servers)
+    ours = [server for server in servers if server.protocol == "line"]
+    everybody = [Through(server, "resp") for server in ours] + servers
+    for pipeline in (1, 16, 64):
+        for command, ratio in RATIOS.items():
+            case = "%s 50 P%d" % (command, pipeline)
+            say("resp: " + case)
+            settings = dict(clients=50, pipeline=pipeline, ratio=ratio, keys=KEYS)
+            context.interleave(
+                everybody,
                 lambda s: context.add_load(
                     case, s, context.bench(s, seconds=context.seconds, **settings)),
                 lambda s: context.bench(s, seconds=0.1, **settings))

@@ -25,6 +25,7 @@ METRICS = {
 BARS = ("limit", "write+fdatasync", "cp and fsync")  # what shows a limit, not a peer
 TITLES = {
     "throughput": "Throughput",
+    "resp": "Throughput by RESP, 50 clients",
     "always": "Every write synced before its reply",
     "connect": "Short connections",
     "restart": "Restart",

@@ -134,6 +134,15 @@ class Keystoned(Server):
         return int(self.request(b"COUNT\n").split()[1])
 
 
+class Through:
+    """A server that has been started, spoken to in another of its protocols."""
+
+    def __init__(self, server, protocol):
+        self.name = "%s, %s" % (server.name, protocol)
+        self.protocol = protocol
+        self.port = server.port
+
+
 class Redis(Server):
     protocol = "resp"
     pong = b"+PONG"

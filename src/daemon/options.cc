@@ -141,6 +141,9 @@ constexpr Row kRows[] = {
      "HOST:PORT, [V6]:PORT or unix:PATH; may be repeated; port 0: the kernel picks one "
      "(default 127.0.0.1:7878 and, where IPv6 exists, [::1]:7878)",
      [](Text text, Options* o) { return AddListen(text, &o->listen); }},
+    {"listen-memcached", "ADDRESS", nullptr,
+     "the same for clients that speak memcached's text protocol (default none)",
+     [](Text text, Options* o) { return AddListen(text, &o->listen_memcached); }},
     {"unix-mode", "MODE", "0660", "permissions of Unix sockets, octal",
      [](Text text, Options* o) { return SetNumber(text, 8, 0, 0777, &o->unix_mode); }},
     {"data-dir", "DIR", LOCALSTATEDIR "/lib/keystonelight", "where the log is",
@@ -301,6 +304,12 @@ Status ApplyValue(const std::string& name, const std::string& value, Options* op
   return {Code::kInvalid, "unknown"};
 }
 
+// What an option that may be repeated adds to; nullptr for the others.
+std::vector<Address>* ListOf(const std::string& name, Options* options) {
+  if (name == "listen") return &options->listen;
+  return name == "listen-memcached" ? &options->listen_memcached : nullptr;
+}
+
 // True for a switch, which is applied.
 bool ApplySwitch(const std::string& name, Options* options) {
   if (name == "foreground") {
@@ -328,9 +337,10 @@ Status Apply(const std::vector<Setting>& settings, Code code, Options* options) 
       return {code, "unexpected argument '" + Escape(setting.value) + "'"};
     }
     const bool first = seen.insert(setting.name).second;
-    if (!first && setting.name != "listen") return bad("given twice");
+    std::vector<Address>* const list = ListOf(setting.name, options);
+    if (!first && list == nullptr) return bad("given twice");
     if (ApplySwitch(setting.name, options)) continue;
-    if (first && setting.name == "listen") options->listen.clear();
+    if (first && list != nullptr) list->clear();
     const Status status = ApplyValue(setting.name, setting.value, options);
     if (!status.ok()) return bad(status.message());
   }

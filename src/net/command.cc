@@ -4,6 +4,7 @@
 #include <array>
 
 #include "net/key_commands.h"
+#include "net/memcached_commands.h"
 #include "net/redis_arguments.h"
 #include "net/redis_info.h"
 #include "net/redis_keys.h"
@@ -155,6 +156,10 @@ constexpr std::array kCommands = {
     Command{.name = "WATCH", .arity = -2, .parse = ParseRespKeys, .role = kWatch},
     Command{.name = "UNWATCH", .arity = 1, .role = kUnwatch},
     Command{.name = "RESET", .arity = 1, .role = kReset},
+    Command{.name = "EXTEND", .counter = &Counters::commands_set, .queue = QueueExtend},
+    Command{.name = "STEP", .queue = QueueStep},
+    Command{.name = "MEMCACHED STATS", .execute = ExecuteMemcachedStats, .lengthy = true},
+    Command{.name = "CLEAR", .counter = &Counters::flushes, .execute = ExecuteClear, .slow = true},
     Command{.name = "COMPACT",
             .arguments = kNone,
             .usage = "COMPACT",

@@ -95,7 +95,8 @@ class Connection final : private SessionHost {
         fd_(membership.fd()),
         id_(membership.id()),
         counters_(membership.counters()),
-        session_(context.store, &context.limits, this, membership.counters()) {}
+        session_(context.store, &context.limits, this, membership.counters(),
+                 membership.protocol()) {}
 
   void Run() {
     SetTimeouts();
@@ -108,6 +109,7 @@ class Connection final : private SessionHost {
 
  private:
   std::vector<std::string> StatsLines() override { return context_.stats_lines(); }
+  void ClearLater(std::chrono::milliseconds delay) override { context_.clear_later(delay); }
   void OnHttpRequest(std::string_view first_line) override {
     context_.on_http_request(PeerName(fd_), first_line);
   }

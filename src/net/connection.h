@@ -36,6 +36,7 @@ struct ConnectionContext {
   std::chrono::milliseconds request_timeout{0};  // from a request's first byte to its last
   std::chrono::milliseconds write_timeout{0};    // the peer takes nothing of the replies
   std::function<std::vector<std::string>()> stats_lines;
+  std::function<void(std::chrono::milliseconds delay)> clear_later;  // see SessionHost
   // The first line is raw client bytes.
   std::function<void(const std::string& peer, std::string_view first_line)> on_http_request;
   std::function<bool()> start_compaction;  // online; false: there is one already

@@ -5,7 +5,9 @@
 #ifndef KEYSTONE_NET_COUNTERS_H_
 #define KEYSTONE_NET_COUNTERS_H_
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 namespace keystone {
@@ -22,6 +24,22 @@ class Counter {
   std::atomic<uint64_t> value_{0};
 };
 
+// What came of the writes of memcached's clients.
+enum class Outcome : uint8_t {
+  kDeleteHit,
+  kDeleteMiss,
+  kIncrHit,
+  kIncrMiss,
+  kDecrHit,
+  kDecrMiss,
+  kCasHit,
+  kCasMiss,
+  kCasBadValue,
+  kTouchHit,
+  kTouchMiss,
+};
+inline constexpr size_t kOutcomes = static_cast<size_t>(Outcome::kTouchMiss) + 1;
+
 struct Counters {
   Counter commands_get;
   Counter commands_set;
@@ -32,6 +50,10 @@ struct Counters {
   Counter protocol_errors;
   Counter bytes_read;
   Counter bytes_written;
+  Counter flushes;  // flush_all
+  std::array<Counter, kOutcomes> outcomes;
+
+  Counter& Of(Outcome outcome) { return outcomes[static_cast<size_t>(outcome)]; }
 
   // The thread that owns *this only.
   void AddAll(const Counters& other) {
@@ -44,6 +66,8 @@ struct Counters {
     protocol_errors.Add(other.protocol_errors.Get());
     bytes_read.Add(other.bytes_read.Get());
     bytes_written.Add(other.bytes_written.Get());
+    flushes.Add(other.flushes.Get());
+    for (size_t i = 0; i < kOutcomes; ++i) outcomes[i].Add(other.outcomes[i].Get());
   }
 };
 

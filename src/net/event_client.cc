@@ -59,7 +59,8 @@ EventClient::EventClient(EventLoop* loop, const ConnectionContext& context,
     : membership_(std::move(*membership)),
       loop_(loop),
       context_(context),
-      session_(context.store, &context.limits, this, membership_.counters()) {}
+      session_(context.store, &context.limits, this, membership_.counters(),
+               membership_.protocol()) {}
 
 EventClient::~EventClient() = default;
 

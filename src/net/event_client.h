@@ -48,7 +48,7 @@ class EventClient final : private SessionHost {
   // The key of the GET that its turn begins with, else empty.
   std::string_view NextGet(const Turn& turn) const {
     size_t size = 0;
-    return Session::KeyOfGet(InputOf(turn).substr(turn.used), &size);
+    return session_.NextGet(InputOf(turn).substr(turn.used), &size);
   }
 
   // Ends it, because it could not be served.
@@ -68,6 +68,7 @@ class EventClient final : private SessionHost {
   struct SlowCall;
 
   std::vector<std::string> StatsLines() override { return context_.stats_lines(); }
+  void ClearLater(std::chrono::milliseconds delay) override { context_.clear_later(delay); }
   void OnHttpRequest(std::string_view first_line) override {
     context_.on_http_request(PeerName(fd()), first_line);
   }

@@ -49,6 +49,12 @@ bool Maintenance::RequestCompaction(CompactionMode mode) {
   return true;
 }
 
+void Maintenance::RequestClear() {
+  const std::lock_guard lock(mutex_);
+  clear_ = true;
+  changed_.notify_one();
+}
+
 void Maintenance::RequestStop() {
   const std::lock_guard lock(mutex_);
   stopping_ = true;
@@ -70,6 +76,10 @@ void Maintenance::Run() {
   for (;;) {
     const Work work = WaitForWork();
     if (work == Work::kStop) break;
+    if (work == Work::kClear) {
+      (void)store_->Clear();  // what came of it is in the log
+      continue;
+    }
     if (work == Work::kCheck && !AutomaticIsDue()) continue;
     Compact(work, Begin());
     Finish();
@@ -81,14 +91,15 @@ void Maintenance::Run() {
 }
 
 Maintenance::Work Maintenance::WaitForWork() {
-  const auto something = [this] { return stopping_ || requested_.has_value(); };
+  const auto something = [this] { return stopping_ || clear_ || requested_.has_value(); };
   std::unique_lock lock(mutex_);
   if (threshold_.stale_percent == 0) {
     changed_.wait(lock, something);
   } else if (!changed_.wait_for(lock, kCheckInterval, something)) {
     return Work::kCheck;
   }
-  return stopping_ ? Work::kStop : Work::kAsked;
+  if (stopping_) return Work::kStop;
+  return std::exchange(clear_, false) ? Work::kClear : Work::kAsked;
 }
 
 bool Maintenance::AutomaticIsDue() const {

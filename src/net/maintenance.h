@@ -1,4 +1,5 @@
-// The thread that compacts: when asked to, and by itself when much of the log is stale.
+// The thread that compacts: when asked to, and by itself when much of the log is stale. It clears
+// the store, too, when asked to.
 //
 // Thread-safe, but for Start and the destructor, which belong to the owner. Borrows the store and
 // the log. One compaction at a time; a request while one runs is folded into it.
@@ -39,6 +40,8 @@ class Maintenance {
 
   // False: folded into the one that runs or is asked for already.
   bool RequestCompaction(CompactionMode mode);
+  // Clears the store, which is nothing that the others are folded into.
+  void RequestClear();
   // The thread ends after what it is doing. Does not wait.
   void RequestStop();
 
@@ -48,7 +51,7 @@ class Maintenance {
  private:
   using Clock = std::chrono::steady_clock;
 
-  enum class Work { kStop, kAsked, kCheck };  // kAsked: in the mode asked for
+  enum class Work { kStop, kClear, kAsked, kCheck };  // kAsked: in the mode asked for
 
   void Run();
   Work WaitForWork();
@@ -64,6 +67,7 @@ class Maintenance {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<CompactionMode> requested_;  // guarded by mutex_
+  bool clear_ = false;                       // guarded by mutex_; is asked for
   bool running_ = false;                     // guarded by mutex_
   bool stopping_ = false;                    // guarded by mutex_
   bool ended_ = true;                        // guarded by mutex_

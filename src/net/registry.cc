@@ -4,11 +4,12 @@
 
 namespace keystone {
 
-Registry::Membership Registry::Join(Fd* fd) {
+Registry::Membership Registry::Join(Fd* fd, Protocol protocol) {
   Entries made(1);  // allocated outside the mutex
   const std::lock_guard lock(mutex_);
   if (entries_.size() >= limit_) return {};
   made.front().fd = std::move(*fd);
+  made.front().protocol = protocol;
   made.front().id = ++total_;
   entries_.splice(entries_.begin(), made);
   return {this, entries_.begin()};

@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "net/counters.h"
+#include "net/request.h"
 
 namespace keystone {
 
@@ -23,6 +24,7 @@ class Registry {
  private:
   struct Entry {
     Fd fd;
+    Protocol protocol = Protocol::kLine;
     uint64_t id = 0;
     Counters counters;
   };
@@ -49,6 +51,7 @@ class Registry {
 
     bool valid() const { return registry_ != nullptr; }
     int fd() const { return entry_->fd.get(); }
+    Protocol protocol() const { return entry_->protocol; }
     uint64_t id() const { return entry_->id; }  // no other connection's, ever
     Counters* counters() const { return &entry_->counters; }
 
@@ -72,7 +75,8 @@ class Registry {
       : limit_(limit), on_empty_(std::move(on_empty)) {}
 
   // Takes the descriptor and returns a valid membership; takes nothing where `limit` is reached.
-  Membership Join(Fd* fd);
+  // `protocol` is what the client is expected to speak.
+  Membership Join(Fd* fd, Protocol protocol = Protocol::kLine);
   void CountRejected();
 
   bool empty() const;

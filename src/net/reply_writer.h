@@ -20,8 +20,8 @@ struct ReplyForm {
   std::string_view key = {};  // of the value
 };
 
-// A value that could not be read while it was copied becomes an error.
-void AppendReply(const ReplyForm& form, const Reply& reply, std::string* out);
+// A value that could not be read while it was copied becomes an error. False for an error.
+bool AppendReply(const ReplyForm& form, const Reply& reply, std::string* out);
 
 // What stands before and behind a value that is sent from where it is. False: this one has to be
 // encoded, so AppendReply it is.

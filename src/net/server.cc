@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
-#include <iterator>
 #include <new>
 #include <utility>
 
@@ -58,10 +58,14 @@ void Call(const std::function<void()>& event) noexcept {
 }
 
 // Never waits: a client that doesn't take one short line at once goes without.
-void Refuse(int fd, std::string_view reply) {
+void Refuse(int fd, Protocol protocol, const char* reason) {
+  std::array<char, 128> reply;
+  const bool is_memcached = protocol == Protocol::kMemcached;
+  const int size = std::snprintf(reply.data(), reply.size(),
+                                 is_memcached ? "SERVER_ERROR %s\r\n" : "ERROR %s\n", reason);
   std::array<char, 16384> input;  // left unread it would turn the close into a reset
   (void)!::recv(fd, input.data(), input.size(), MSG_DONTWAIT);
-  (void)::send(fd, reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  (void)::send(fd, reply.data(), static_cast<size_t>(size), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 }  // namespace
@@ -89,6 +93,7 @@ Server::Server(const ServerOptions& options, const Log& log)
   context_.on_http_request = [this](const std::string& peer, std::string_view first_line) {
     OnHttpRequest(peer, first_line);
   };
+  context_.clear_later = [this](milliseconds delay) { ClearLater(delay); };
   context_.start_compaction = [this] {
     return !store_->Stats().compaction_running &&
            maintenance_->RequestCompaction(CompactionMode::kOnline);
@@ -105,38 +110,44 @@ Result<std::unique_ptr<Server>> Server::Bind(const ServerOptions& options, const
   const Status raised = RaiseDescriptorLimit(options.max_connections, options.io_threads);
   if (!raised.ok()) return raised;
   std::unique_ptr<Server> server(new Server(options, log));
-  const Status bound = options.listen.empty() ? server->BindDefault() : server->BindAll();
+  const Status bound = server->BindAll();
   if (!bound.ok()) return bound;
   return server;
 }
 
 Status Server::BindAll() {
+  Status status = options_.listen.empty() ? BindDefault() : Status::Ok();
   for (const Address& address : options_.listen) {
-    const Status status = BindOne(address);
-    if (!status.ok()) return status;
+    if (status.ok()) status = BindOne(address, Protocol::kLine);
   }
-  return Status::Ok();
+  for (const Address& address : options_.listen_memcached) {
+    if (status.ok()) status = BindOne(address, Protocol::kMemcached);
+  }
+  return status;
 }
 
 Status Server::BindDefault() {
   Address address{.kind = Address::Kind::kTcp, .host = "127.0.0.1", .port = "7878", .path = {}};
-  const Status status = BindOne(address);
+  const Status status = BindOne(address, Protocol::kLine);
   if (!status.ok()) return status;
   address.host = "::1";
-  const Status v6 = BindOne(address);
+  const Status v6 = BindOne(address, Protocol::kLine);
   return v6.code() == Code::kConfig ? Status::Ok() : v6;  // a machine without IPv6
 }
 
-Status Server::BindOne(const Address& address) {
+Status Server::BindOne(const Address& address, Protocol protocol) {
   Result<Listener::List> bound = Listener::Bind(address, options_.unix_access);
   if (!bound.ok()) return bound.status();
-  std::move(bound.value().begin(), bound.value().end(), std::back_inserter(listeners_));
+  for (auto& listener : bound.value()) listeners_.push_back({protocol, std::move(listener)});
   return Status::Ok();
 }
 
 std::vector<std::string> Server::Addresses() const {
   std::vector<std::string> names;
-  for (const auto& listener : listeners_) names.push_back(listener->name());
+  for (const Bound& bound : listeners_) {
+    const bool is_memcached = bound.protocol == Protocol::kMemcached;
+    names.push_back((is_memcached ? "memcached " : "") + bound.listener->name());
+  }
   return names;
 }
 
@@ -178,23 +189,31 @@ Status Server::StartEvents() {
   wake_event_.reset(::event_new(
       base_.get(), wake_.get(), EV_READ | EV_PERSIST,
       [](evutil_socket_t, short, void* self) { static_cast<Server*>(self)->OnWake(); }, this));
+  clear_timer_.reset(::event_new(
+      base_.get(), -1, 0,
+      [](evutil_socket_t, short, void* self) {
+        static_cast<Server*>(self)->maintenance_->RequestClear();
+      },
+      this));
   timer_.reset(::event_new(
       base_.get(), -1, 0,
       [](evutil_socket_t, short, void* self) { static_cast<Server*>(self)->OnTimer(); }, this));
-  const bool watching = signal_event_ && wake_event_ && timer_ &&
+  const bool watching = signal_event_ && wake_event_ && timer_ && clear_timer_ &&
                         ::event_add(signal_event_.get(), nullptr) == 0 &&
                         ::event_add(wake_event_.get(), nullptr) == 0;
   return watching ? Status::Ok() : Status(Code::kSystem, "watch the signal pipe: out of memory");
 }
 
 Status Server::StartListeners() {
-  for (const auto& listener : listeners_) {
-    const Status status = listener->Start(
-        base_.get(),
-        {.on_accept = [this](Fd client) { OnAccept(std::move(client)); },
-         .on_exhausted = [this](Fd client, int error) { OnExhausted(std::move(client), error); }});
+  for (const auto& [protocol, listener] : listeners_) {
+    const Listener::Callbacks callbacks{
+        .on_accept = [this, by = protocol](Fd client) { OnAccept(std::move(client), by); },
+        .on_exhausted = [this, by = protocol](
+                            Fd client, int error) { OnExhausted(std::move(client), by, error); }};
+    const Status status = listener->Start(base_.get(), callbacks);
     if (!status.ok()) return status;
-    log_.Write(Priority::kNotice, "listening on %s", listener->name().c_str());
+    log_.Write(Priority::kNotice, "listening on %s%s", listener->name().c_str(),
+               protocol == Protocol::kMemcached ? " for memcached" : "");
   }
   return Status::Ok();
 }
@@ -206,17 +225,17 @@ Status Server::Run() {
   return loop_failed_ ? Status(Code::kSystem, "an event loop has failed") : Status::Ok();
 }
 
-void Server::OnAccept(Fd client) {
+void Server::OnAccept(Fd client, Protocol protocol) {
   try {
-    Registry::Membership membership = registry_.Join(&client);
+    Registry::Membership membership = registry_.Join(&client, protocol);
     if (!membership.valid()) {
       registry_.CountRejected();
-      return Refuse(client.get(), "ERROR too many connections\n");
+      return Refuse(client.get(), protocol, "too many connections");
     }
     const Status status = Serve(&membership);
     if (status.ok()) return;
     registry_.CountRejected();
-    Refuse(membership.fd(), "ERROR out of threads, try again later\n");
+    Refuse(membership.fd(), protocol, "out of threads, try again later");
     if (threads_warning_.Now()) log_.Write(Priority::kWarning, "%s", status.message().c_str());
   } catch (const std::bad_alloc&) {
     registry_.CountRejected();  // without the memory to say why
@@ -231,10 +250,10 @@ Status Server::Serve(Registry::Membership* membership) {
   return Status::Ok();
 }
 
-void Server::OnExhausted(Fd client, int error) {
+void Server::OnExhausted(Fd client, Protocol protocol, int error) {
   if (client.valid()) {
     registry_.CountRejected();
-    Refuse(client.get(), "ERROR out of descriptors, try again later\n");
+    Refuse(client.get(), protocol, "out of descriptors, try again later");
   }
   if (descriptors_warning_.Now()) {
     log_.Write(Priority::kWarning, "accept: %s; trying again ten times a second",
@@ -293,10 +312,21 @@ void Server::OnWake() {
   (void)!::read(wake_.get(), &count, sizeof(count));  // non-blocking; only resets it
   if (loop_failed_) return (void)::event_base_loopbreak(base_.get());
   if (phase_ != Phase::kServing) return EndIfDrained();
+  SetClearTimer();
   if (reloading_ && !maintenance_->busy()) {
     reloading_ = false;
     Call(events_.on_reloaded);
   }
+}
+
+// A later flush_all replaces the one that waits, and one that is executed at once calls it off.
+void Server::SetClearTimer() {
+  const int64_t delay_ms = clear_later_ms_.exchange(kNoClear);
+  if (delay_ms == kNoClear) return;
+  ::event_del(clear_timer_.get());
+  if (delay_ms == 0) return;
+  const timeval value{.tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000};
+  ::event_add(clear_timer_.get(), &value);
 }
 
 void Server::BeginDrain(int signal) {
@@ -346,6 +376,11 @@ void Server::OnEmpty() {
   if (context_.draining) Wake();
 }
 
+void Server::ClearLater(milliseconds delay) {
+  clear_later_ms_ = delay.count();
+  Wake();
+}
+
 void Server::Wake() {
   const uint64_t one = 1;
   (void)!::write(wake_.get(), &one, sizeof(one));  // fails only where it is awake already
@@ -355,10 +390,13 @@ std::vector<std::string> Server::StatsLines() const {
   const auto uptime = std::chrono::steady_clock::now() - started_;
   Counters counters;
   registry_.AddCounters(&counters);
+  const Registry::Totals totals = registry_.totals();
   return FormatStats({.pid = ::getpid(),
                       .uptime_seconds = static_cast<uint64_t>(
                           std::chrono::duration_cast<std::chrono::seconds>(uptime).count()),
-                      .connections = registry_.totals()},
+                      .connections = totals,
+                      .connections_limit = options_.max_connections,
+                      .threads = loops_.empty() ? totals.current : loops_.size()},
                      counters, store_->Stats());
 }
 

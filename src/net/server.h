@@ -34,8 +34,9 @@
 namespace keystone {
 
 struct ServerOptions {
-  std::vector<Address> listen;  // empty: 127.0.0.1:7878, and [::1]:7878 where IPv6 exists
-  UnixAccess unix_access;       // of Unix sockets
+  std::vector<Address> listen;            // empty: 127.0.0.1:7878, and [::1]:7878 where IPv6 exists
+  std::vector<Address> listen_memcached;  // for clients of its text protocol
+  UnixAccess unix_access;                 // of Unix sockets
   size_t max_connections = 1024;
   Limits limits;
   // 0: never.
@@ -75,7 +76,8 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // As bound: "127.0.0.1:43211", "[::1]:43211", "unix:/path".
+  // As bound: "127.0.0.1:43211", "[::1]:43211", "unix:/path"; those for memcached's clients behind
+  // the others, with "memcached " in front.
   std::vector<std::string> Addresses() const;
 
   // Starts the threads and listens. `signal_fd` is non-blocking and brings a byte a signal, its
@@ -94,18 +96,23 @@ class Server {
  private:
   enum class Phase { kServing, kDraining, kCutting };
 
+  struct Bound {
+    Protocol protocol;
+    std::unique_ptr<Listener> listener;
+  };
+
   Server(const ServerOptions& options, const Log& log);
   Status BindAll();
   Status BindDefault();
-  Status BindOne(const Address& address);
+  Status BindOne(const Address& address, Protocol protocol);
   Status StartEvents();
   Status StartLoops();
   Status StartListeners();
 
   // Callbacks of the loop.
-  void OnAccept(Fd client);
+  void OnAccept(Fd client, Protocol protocol);
   Status Serve(Registry::Membership* membership);
-  void OnExhausted(Fd client, int error);
+  void OnExhausted(Fd client, Protocol protocol, int error);
   void OnSignals();
   void OnWake();
   void OnTimer();
@@ -117,10 +124,12 @@ class Server {
   void Cut(const char* reason);
   void EndIfDrained();
   void ArmTimer(std::chrono::milliseconds delay);
+  void SetClearTimer();
 
   // Any thread.
   void OnEmpty();
   void Wake();
+  void ClearLater(std::chrono::milliseconds delay);
   std::vector<std::string> StatsLines() const;
   void OnHttpRequest(const std::string& peer, std::string_view first_line);
 
@@ -142,13 +151,16 @@ class Server {
   EventBase base_;
   EventHandle signal_event_;
   EventHandle wake_event_;
-  EventHandle timer_;  // the drain's
-  std::vector<std::unique_ptr<Listener>> listeners_;
+  EventHandle timer_;        // the drain's
+  EventHandle clear_timer_;  // that of flush_all with a delay
+  std::vector<Bound> listeners_;
 
   Phase phase_ = Phase::kServing;
   bool reloading_ = false;  // on_reloading was called, on_reloaded not yet
   bool drained_ = false;
   std::atomic<bool> loop_failed_{false};
+  static constexpr int64_t kNoClear = -1;
+  std::atomic<int64_t> clear_later_ms_{kNoClear};  // what the timer is to be set to; 0: to nothing
   OnceAMinute descriptors_warning_;
   OnceAMinute threads_warning_;
   OnceAMinute http_warning_;

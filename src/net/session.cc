@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "net/memcached_request.h"
+#include "net/memcached_session.h"
 #include "net/reply_writer.h"
 #include "net/resp_request.h"
 
@@ -76,10 +78,15 @@ using Role = Command::Role;
 
 }  // namespace
 
-Session::Session(Store* store, const Limits* limits, SessionHost* host, Counters* counters)
+Session::Session(Store* store, const Limits* limits, SessionHost* host, Counters* counters,
+                 Protocol protocol)
     : limits_(limits),
       environment_{.store = store, .host = host, .counters = counters, .client = &client_},
-      resp_(std::max(limits->max_key_size, limits->max_value_size), limits->max_resp_size()) {}
+      resp_(std::max(limits->max_key_size, limits->max_value_size), limits->max_resp_size()) {
+  if (protocol == Protocol::kMemcached) memcached_ = std::make_unique<Memcached>();
+}
+
+Session::~Session() = default;
 
 size_t Session::Consume(std::string_view input, Writes* writes, std::string* replies) {
   has_more_ = false;
@@ -96,6 +103,7 @@ size_t Session::Consume(std::string_view input, Writes* writes, std::string* rep
     const bool enough = IsFull(*replies) || writes->operations() >= kMaxBatchOperations;
     const bool handled = !enough && Handle(parsed, writes, replies);
     if (handled) used += parsed.size;
+    if (handled && memcached_ != nullptr) TookMemcached();
     has_more_ = !handled || is_slow() || std::exchange(yields_, false);
   }
   fetched_ -= std::min(fetched_, used);
@@ -107,6 +115,7 @@ size_t Session::Consume(std::string_view input, Writes* writes, std::string* rep
 // ---- parsing
 
 void Session::Parse(std::string_view input, Parsed* parsed) {
+  if (memcached_ != nullptr) return ParseMemcachedAt(input, parsed);
   if (searched_ == 0 && input.starts_with(kRespRequest)) return ParseRespAt(input, parsed);
   ParseLineAt(input, parsed);
 }
@@ -176,9 +185,12 @@ size_t Session::FetchAhead(std::string_view rest) {
   std::array<std::string_view, kRequestsAhead> keys;
   size_t count = 0;
   size_t start = 0;
+  MemcachedParser parser = memcached_ != nullptr ? memcached_->parser : MemcachedParser();
   for (size_t i = 0; i < kRequestsAhead; ++i) {
     size_t size = 0;
-    const std::string_view key = KeyOfGet(rest.substr(start), &size);
+    const std::string_view key = memcached_ != nullptr
+                                     ? KeyOfFetch(rest.substr(start), *limits_, &parser, &size)
+                                     : KeyOfGet(rest.substr(start), &size);
     if (size == 0) break;
     start += size;
     if (!key.empty()) keys[count++] = key;
@@ -200,7 +212,12 @@ bool Session::Queues(const Parsed& parsed) const {
 bool Session::Handle(const Parsed& parsed, Writes* writes, std::string* replies) {
   if (parsed.state == Parsed::State::kNothing) return true;
   if (!writes->empty() && !Queues(parsed)) return false;
-  if (parsed.state == Parsed::State::kRequest) return Execute(parsed, writes, replies);
+  if (parsed.state == Parsed::State::kEnd) return EndFetch(replies);
+  if (parsed.state == Parsed::State::kRequest) {
+    const bool touches =
+        memcached_ != nullptr && IsGat(static_cast<MemcachedVerb>(parsed.request.verb));
+    return touches ? FetchAndTouch(parsed, writes, replies) : Execute(parsed, writes, replies);
+  }
   Refuse(parsed, replies);
   return true;
 }
@@ -216,14 +233,7 @@ bool Session::Execute(const Parsed& parsed, Writes* writes, std::string* replies
   if (next_word_ == 0) (environment_.counters->*command.counter).Add();
   if (command.look != nullptr) return LookUp(request, form, replies);
   if (command.queue != nullptr) {
-    const size_t first = writes->operations();
-    command.queue(request, writes);
-    writes->Expect({.command = &command,
-                    .first = static_cast<uint32_t>(first),
-                    .count = static_cast<uint32_t>(writes->operations() - first),
-                    .protocol = parsed.protocol,
-                    .verb = request.verb,
-                    .silent = request.silent});
+    Queue(request, parsed.protocol, writes);
   } else if (command.slow) {
     slow_ = std::make_unique<KeptRequest>(parsed.protocol, parsed.bytes);
     slow_->refused = ParseKept(slow_.get());
@@ -242,13 +252,26 @@ bool Session::Execute(const Parsed& parsed, Writes* writes, std::string* replies
   return true;
 }
 
+void Session::Queue(const Request& request, Protocol protocol, Writes* writes) {
+  const size_t first = writes->operations();
+  request.command->queue(request, writes);
+  writes->Expect({.command = request.command,
+                  .first = static_cast<uint32_t>(first),
+                  .count = static_cast<uint32_t>(writes->operations() - first),
+                  .protocol = protocol,
+                  .verb = request.verb,
+                  .silent = request.silent});
+}
+
 // A reply to many may be too long to be held at once: it goes on where it stopped.
 bool Session::LookUp(const Request& request, const ReplyForm& form, std::string* replies) {
   const Command& command = *request.command;
   if (LooksAtOne(request)) {
     Reply reply;
     LookAt(request.key, request, &reply);
-    Append({.protocol = form.protocol, .verb = form.verb, .key = request.key}, &reply, replies);
+    const bool well =
+        Append({.protocol = form.protocol, .verb = form.verb, .key = request.key}, &reply, replies);
+    if (memcached_ != nullptr) NoteFetched(well);
     return true;
   }
   const bool sums = command.each == Command::Each::kSum;
@@ -283,7 +306,7 @@ bool Session::LookUp(const Request& request, const ReplyForm& form, std::string*
 }
 
 // A large value is not copied.
-void Session::Append(const ReplyForm& form, Reply* reply, std::string* replies) {
+bool Session::Append(const ReplyForm& form, Reply* reply, std::string* replies) {
   const bool is_large = reply->kind == Reply::Kind::kValue && reply->value.size() >= kPlacedSize;
   if (!is_large || !AppendValueHead(form, *reply, replies)) {
     return AppendReply(form, *reply, replies);
@@ -291,6 +314,7 @@ void Session::Append(const ReplyForm& form, Reply* reply, std::string* replies) 
   placed_.push_back(
       {.position = replies->size(), .pinned = environment_.store->Pin(std::move(reply->found))});
   AppendValueTail(form, replies);
+  return true;
 }
 
 void Session::LookAt(std::string_view key, const Request& request, Reply* reply) {
@@ -327,7 +351,8 @@ void Session::ExecuteSlow(std::string* replies) {
 }
 
 void Session::RefuseSlow(const Status& why, std::string* replies) {
-  AppendStatus({.protocol = std::exchange(slow_, nullptr)->protocol}, why, replies);
+  const std::unique_ptr<KeptRequest> kept = std::move(slow_);
+  if (!kept->request.silent) AppendStatus({.protocol = kept->protocol}, why, replies);
 }
 
 void Session::Committed(Writes* writes, std::string* replies) {
@@ -340,10 +365,12 @@ void Session::Committed(Writes* writes, std::string* replies) {
     if (command.role == Role::kCommit) {
       AnswerTransaction(*writes, i, replies);
       i += next.parts;
-    } else if (!next.silent) {
+    } else {
       Reply reply;
       reply.status = status;
       if (status.ok()) Answer(command, operations.subspan(next.first, next.count), &reply);
+      if (memcached_ != nullptr) NoteCommitted(next, reply);
+      if (next.silent) continue;
       AppendReply({.protocol = next.protocol, .verb = next.verb}, reply, replies);
     }
   }
@@ -355,15 +382,20 @@ void Session::Committed(Writes* writes, std::string* replies) {
 void Session::Refuse(const Parsed& parsed, std::string* replies) {
   environment_.counters->protocol_errors.Add();
   if (in_transaction()) transaction_->Spoil();
-  Reply reply;
-  reply.status = parsed.status;
-  const Command* const command = parsed.request.command;
-  if (parsed.protocol == Protocol::kResp && command != nullptr && command->role == Role::kCommit) {
-    transaction_.reset();
-    reply.error_word = "EXECABORT";
-    reply.status = Invalid("Transaction discarded because of: " + parsed.status.message());
+  if (memcached_ != nullptr) {
+    RefuseMemcached(parsed, replies);
+  } else {
+    Reply reply;
+    reply.status = parsed.status;
+    const Command* const command = parsed.request.command;
+    if (parsed.protocol == Protocol::kResp && command != nullptr &&
+        command->role == Role::kCommit) {
+      transaction_.reset();
+      reply.error_word = "EXECABORT";
+      reply.status = Invalid("Transaction discarded because of: " + parsed.status.message());
+    }
+    AppendReply({.protocol = parsed.protocol}, reply, replies);
   }
-  AppendReply({.protocol = parsed.protocol}, reply, replies);
   if (parsed.state == Parsed::State::kHttp) environment_.host->OnHttpRequest(parsed.bytes);
   if (parsed.state != Parsed::State::kRefused) closing_ = true;
 }
@@ -468,6 +500,11 @@ void Session::Commit(const Parsed& parsed, Writes* writes, Reply* reply) {
 }
 
 Status Session::ParseKept(KeptRequest* kept) const {
+  if (kept->protocol == Protocol::kMemcached) {
+    kept->request =
+        MemcachedCommand(MemcachedParser().Next(kept->bytes, *limits_).request, *limits_);
+    return Status::Ok();
+  }
   if (kept->protocol == Protocol::kLine) {
     return ParseRequest(SplitLine(kept->bytes), *limits_, &kept->decoded, &kept->request);
   }
@@ -529,6 +566,12 @@ void Session::AnswerPart(std::span<const Operation> operations, const KeptReques
 }
 
 // ---- looking ahead
+
+std::string_view Session::NextGet(std::string_view input, size_t* size) const {
+  if (memcached_ == nullptr) return KeyOfGet(input, size);
+  MemcachedParser parser = memcached_->parser;
+  return KeyOfFetch(input, *limits_, &parser, size);
+}
 
 std::string_view Session::KeyOfGet(std::string_view input, size_t* size) {
   if (input.starts_with(kRespRequest)) return KeyOfRespGet(input, size);

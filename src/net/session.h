@@ -5,6 +5,7 @@
 #ifndef KEYSTONE_NET_SESSION_H_
 #define KEYSTONE_NET_SESSION_H_
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -42,6 +43,8 @@ class SessionHost {
   virtual ~SessionHost() = default;
   // The lines of STATS, "name value" each.
   virtual std::vector<std::string> StatsLines() = 0;
+  // The store is to be cleared then, instead of when it was to be before; 0: not at all.
+  virtual void ClearLater(std::chrono::milliseconds delay) = 0;
   // A client spoke HTTP; `first_line` is raw client bytes, not yet escaped.
   virtual void OnHttpRequest(std::string_view first_line) = 0;
   // Of the connection; none has had it before, nor will have it.
@@ -52,7 +55,10 @@ class SessionHost {
 
 class Session {
  public:
-  Session(Store* store, const Limits* limits, SessionHost* host, Counters* counters);
+  // `protocol` is kMemcached or kLine, which stands for RESP, too.
+  Session(Store* store, const Limits* limits, SessionHost* host, Counters* counters,
+          Protocol protocol = Protocol::kLine);
+  ~Session();
 
   // Executes the complete requests at the start of `input`, appends their replies to `replies` and
   // returns how many bytes it has used up. Unless has_more(), what is left over is an unfinished
@@ -66,6 +72,8 @@ class Session {
   // The key, as the client wrote it, where `input` begins with a complete GET, else empty. `size`
   // is how many bytes the first request takes; 0 where that can't be told cheaply.
   static std::string_view KeyOfGet(std::string_view input, size_t* size);
+  // The same for this session, whatever protocol it has.
+  std::string_view NextGet(std::string_view input, size_t* size) const;
 
   // Takes up the replies to the writes, whose batch has been applied, and clears them.
   void Committed(Writes* writes, std::string* replies);
@@ -96,14 +104,14 @@ class Session {
   static constexpr size_t kReplyFlushSize = 256 * 1024;
 
  private:
-
   // What stands at the front of the input.
   struct Parsed {
     enum class State : uint8_t {
       kUnfinished,
       kNothing,  // to be skipped
       kRequest,
-      kRefused,  // status says why
+      kEnd,      // of a line that fetches, whose keys were requests each
+      kRefused,  // status says why, or `bytes` are the words of memcached
       kHttp,
       kBroken,  // refused, and what follows can't be understood
     };
@@ -120,6 +128,7 @@ class Session {
   void ParseLineAt(std::string_view input, Parsed* parsed);
   void ParseLineText(std::string_view text, Parsed* parsed);
   void ParseRespAt(std::string_view input, Parsed* parsed);
+  void ParseMemcachedAt(std::string_view input, Parsed* parsed);
   Status ParseKept(KeptRequest* kept) const;
 
   // Has the store fetch what the GETs among the next requests of `rest` will read; returns how many
@@ -130,12 +139,22 @@ class Session {
   // replies sent.
   bool Handle(const Parsed& parsed, Writes* writes, std::string* replies);
   bool Execute(const Parsed& parsed, Writes* writes, std::string* replies);
+  void Queue(const Request& request, Protocol protocol, Writes* writes);
   bool LookUp(const Request& request, const ReplyForm& form, std::string* replies);
 
   bool Queues(const Parsed& parsed) const;
-  void Append(const ReplyForm& form, Reply* reply, std::string* replies);
+  bool Append(const ReplyForm& form, Reply* reply, std::string* replies);
   void LookAt(std::string_view key, const Request& request, Reply* reply);
   void Refuse(const Parsed& parsed, std::string* replies);  // answers what the client did wrong
+
+  // A client of memcached's protocol; see memcached_session.cc.
+  struct Memcached;
+  static void RefuseMemcached(const Parsed& parsed, std::string* replies);
+  void TookMemcached();
+  bool EndFetch(std::string* replies);
+  bool FetchAndTouch(const Parsed& parsed, Writes* writes, std::string* replies);
+  void NoteFetched(bool well);
+  void NoteCommitted(const PendingReply& pending, const Reply& reply);
 
   bool in_transaction() const { return transaction_ != nullptr && transaction_->begun(); }
   void Converse(const Parsed& parsed, Writes* writes, Reply* reply);
@@ -150,8 +169,9 @@ class Session {
   ClientState client_;
   const Environment environment_;
   RespParser resp_;
-  DecodedBytes decoded_;               // what queued requests and the one at work point to
-  std::unique_ptr<KeptRequest> slow_;  // waits for ExecuteSlow
+  DecodedBytes decoded_;                  // what queued requests and the one at work point to
+  std::unique_ptr<KeptRequest> slow_;     // waits for ExecuteSlow
+  std::unique_ptr<Memcached> memcached_;  // nullptr: it speaks another protocol
   std::unique_ptr<Transaction> transaction_;
   std::unique_ptr<Transaction> committing_;  // until its writes are committed
   std::vector<PlacedValue> placed_;

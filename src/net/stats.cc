@@ -25,6 +25,12 @@ class Lines {
   std::vector<std::string> lines_;
 };
 
+constexpr std::string_view kOutcomeNames[kOutcomes] = {
+    "memcached_delete_hits", "memcached_delete_misses", "memcached_incr_hits",
+    "memcached_incr_misses", "memcached_decr_hits",     "memcached_decr_misses",
+    "memcached_cas_hits",    "memcached_cas_misses",    "memcached_cas_badval",
+    "memcached_touch_hits",  "memcached_touch_misses"};
+
 std::string_view NameOf(FsyncPolicy policy) {
   switch (policy) {
     case FsyncPolicy::kAlways:
@@ -80,6 +86,11 @@ void AddStore(const StoreStats& store, Lines* lines) {
   lines->Add("read_only", uint64_t{store.read_only});
 }
 
+void AddMemcached(const Counters& counters, Lines* lines) {
+  for (size_t i = 0; i < kOutcomes; ++i) lines->Add(kOutcomeNames[i], counters.outcomes[i]);
+  lines->Add("memcached_flushes", counters.flushes);
+}
+
 }  // namespace
 
 std::vector<std::string> FormatStats(const ServerStats& server, const Counters& counters,
@@ -88,6 +99,9 @@ std::vector<std::string> FormatStats(const ServerStats& server, const Counters& 
   AddServer(server, &lines);
   AddCounters(counters, &lines);
   AddStore(store, &lines);
+  lines.Add("connections_limit", server.connections_limit);
+  lines.Add("threads", server.threads);
+  AddMemcached(counters, &lines);
   return lines.Take();
 }
 

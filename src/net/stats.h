@@ -16,6 +16,8 @@ struct ServerStats {
   int64_t pid = 0;
   uint64_t uptime_seconds = 0;
   Registry::Totals connections;
+  uint64_t connections_limit = 0;
+  uint64_t threads = 0;  // that serve connections
 };
 
 // "name value" each. New names go to the end.

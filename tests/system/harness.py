@@ -192,12 +192,20 @@ class Daemon:
         """What it listens at: from the port file, one address a line, then Unix sockets.
 
         Where it could not write that file, its log says it."""
-        port_file = os.path.join(self.data, "keystoned.port")
-        found = read_text(port_file).split() if os.path.isfile(port_file) else []
+        found = [line for line in self._port_file_lines() if " " not in line]
         if not found and "keystoned.port" in self.log():
             found = re.findall(r"listening on (\S+)", self.log())
         found += [a for a in self.listen if a.startswith("unix:") and a not in found]
         return sorted(found, key=lambda address: address.startswith("unix:"))
+
+    def memcached_address(self):
+        """The first one where it speaks memcached's protocol."""
+        mark = "memcached "
+        return [line[len(mark):] for line in self._port_file_lines() if line.startswith(mark)][0]
+
+    def _port_file_lines(self):
+        port_file = os.path.join(self.data, "keystoned.port")
+        return read_text(port_file).splitlines() if os.path.isfile(port_file) else []
 
     def _remove_port_file(self):
         # So that a port of an earlier life, now perhaps a stranger's, is never asked.

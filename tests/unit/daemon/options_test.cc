@@ -64,6 +64,7 @@ TEST(Options, Defaults) {
   CHECK_TRUE(o.action == Action::kServe);
   CHECK_FALSE(o.foreground);
   CHECK_TRUE(o.listen.empty());
+  CHECK_TRUE(o.listen_memcached.empty());
   LONGS_EQUAL(0660, o.unix_mode);
   STRCMP_EQUAL(LOCALSTATEDIR "/lib/keystonelight", o.data_dir.c_str());
   STRCMP_EQUAL(RUNSTATEDIR "/keystonelight/keystoned.pid", o.pid_file.c_str());
@@ -88,6 +89,7 @@ TEST(Options, Defaults) {
 TEST(Options, EveryOptionOnTheCommandLine) {
   const auto parsed = Line({"--foreground",
                             "--listen=127.0.0.1:0",
+                            "--listen-memcached=[::1]:0",
                             "--unix-mode",
                             "600",
                             "--data-dir=/d",
@@ -113,6 +115,8 @@ TEST(Options, EveryOptionOnTheCommandLine) {
   CHECK_TRUE(o.foreground);
   LONGS_EQUAL(1, o.listen.size());
   STRCMP_EQUAL("127.0.0.1:0", ToString(o.listen[0]).c_str());
+  LONGS_EQUAL(1, o.listen_memcached.size());
+  STRCMP_EQUAL("[::1]:0", ToString(o.listen_memcached[0]).c_str());
   LONGS_EQUAL(0600, o.unix_mode);
   STRCMP_EQUAL("/d", o.data_dir.c_str());
   STRCMP_EQUAL("/p", o.pid_file.c_str());
@@ -180,6 +184,24 @@ TEST(Options, RelativePathsAreOfTheStartDirectory) {
   STRCMP_EQUAL((here + "/s").c_str(), parsed.value().listen[0].path.c_str());
 }
 
+TEST(Options, AddressesForMemcachedAreAListOfTheirOwn) {
+  const auto parsed = File(
+      "listen = 127.0.0.1:1\nlisten-memcached = 127.0.0.1:2\n"
+      "listen-memcached = unix:/run/m.sock\n",
+      {"--listen=[::1]:3"});
+  CHECK_TRUE(parsed.ok());
+  const Options& o = parsed.value();
+  LONGS_EQUAL(1, o.listen.size());
+  LONGS_EQUAL(2, o.listen_memcached.size());
+  STRCMP_EQUAL("127.0.0.1:2", ToString(o.listen_memcached[0]).c_str());
+  STRCMP_EQUAL("unix:/run/m.sock", ToString(o.listen_memcached[1]).c_str());
+
+  const auto replaced = File("listen-memcached = 127.0.0.1:2\n", {"--listen-memcached=[::1]:3"});
+  CHECK_TRUE(replaced.ok());
+  LONGS_EQUAL(1, replaced.value().listen_memcached.size());
+  CheckUsage({"--listen-memcached=nowhere"}, "listen-memcached");
+}
+
 TEST(Options, ASocketPathMustFitOnceItIsAbsolute) {
   const std::string listen = "--listen=unix:" + std::string(107, 's');
   CheckUsage({listen.c_str()}, "at most 107 bytes");
@@ -187,11 +209,10 @@ TEST(Options, ASocketPathMustFitOnceItIsAbsolute) {
 
 TEST(Options, UnknownNamesAreErrorsThatNameThem) {
   CheckUsage({"--no-such"}, "--no-such");
-  CheckUsage({"--listen-memcached=h:1"}, "listen-memcached");
   CheckUsage({"--listen-metrics", "h:1"}, "listen-metrics");
   CheckFile("fsync = no\nno-such = 1\n", 2, "unrecognised option 'no-such'");
   CheckFile("%original_token% = 1\n", 1, "unrecognised option '%original_token%'");
-  CheckFile("listen-memcached = h:1\n", 1, "unrecognised option 'listen-memcached'");
+  CheckFile("listen-metrics = h:1\n", 1, "unrecognised option 'listen-metrics'");
 }
 
 TEST(Options, NoAbbreviationsAndNoShortNames) {

@@ -19,6 +19,7 @@ namespace {
 class FixedStats : public SessionHost {
  public:
   std::vector<std::string> StatsLines() override { return {"pid 1", "version 2"}; }
+  void ClearLater(std::chrono::milliseconds) override {}
   void OnHttpRequest(std::string_view) override {}
   uint64_t ClientId() override { return 7; }
   bool StartCompaction() override { return true; }

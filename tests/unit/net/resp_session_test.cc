@@ -22,6 +22,7 @@ class Host : public SessionHost {
     return {"pid 9", "keys 3", "keys_expiring 1", "commands_get 2", "commands_set 3"};
   }
   void OnHttpRequest(std::string_view) override {}
+  void ClearLater(std::chrono::milliseconds) override {}
   uint64_t ClientId() override { return 42; }
   bool StartCompaction() override { return compactions++ == 0; }
 

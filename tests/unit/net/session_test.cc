@@ -19,6 +19,7 @@ namespace {
 class RecordingHost : public SessionHost {
  public:
   std::vector<std::string> StatsLines() override { return {"pid 1", "uptime_seconds 2"}; }
+  void ClearLater(std::chrono::milliseconds) override {}
   void OnHttpRequest(std::string_view first_line) override { http_lines.emplace_back(first_line); }
   uint64_t ClientId() override { return 7; }
   bool StartCompaction() override { return true; }
