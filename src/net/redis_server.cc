@@ -21,6 +21,7 @@ namespace {
 
 constexpr uint64_t kMsPerSecond = 1000;
 constexpr size_t kMostQuoted = 128;  // as Redis does
+constexpr size_t kMostPattern = 64;  // of a parameter's name: what is longer matches none
 
 Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
 
@@ -144,13 +145,14 @@ void GetConfig(Words patterns, const Request& request, const Environment& enviro
       {"proto-max-bulk-len", std::to_string(request.limit)},
       {"save", ""}};
   reply->kind = Reply::Kind::kLines;
-  for (const auto& [name, value] : parameters) {
+  for (const auto& parameter : parameters) {
     const auto matches = [&](std::string_view pattern) {
-      return ::fnmatch(LowerCase(pattern).c_str(), name.c_str(), 0) == 0;
+      return pattern.size() <= kMostPattern &&
+             ::fnmatch(LowerCase(pattern).c_str(), parameter.first.c_str(), 0) == 0;
     };
     if (std::none_of(patterns.begin(), patterns.end(), matches)) continue;
-    reply->lines.push_back(name);
-    reply->lines.push_back(value);
+    reply->lines.push_back(parameter.first);
+    reply->lines.push_back(parameter.second);
   }
 }
 

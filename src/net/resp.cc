@@ -56,6 +56,7 @@ void AppendNumber(char type, int64_t number, std::string* out) {
 }  // namespace
 
 RespParser::Progress RespParser::Next(std::string_view input) {
+  if (!error_.empty()) return Progress::kError;
   if (finished_) StartOver();
   const bool whole = position_ == 0;
   Progress progress = Advance(input, whole);

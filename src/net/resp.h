@@ -40,7 +40,7 @@ class RespParser {
 
   // `input` begins with kRespRequest, or is empty. While the answer is kNeedMore, the next call's
   // begins with the same bytes and goes on behind them; it may lie elsewhere. After a kRequest the
-  // next call is about the next request, after a kError there is none but Reset.
+  // next call is about the next request; a kError stays one until Reset.
   Progress Next(std::string_view input);
 
   // After a kRequest, until the next call of Next, DropWords or Reset. A request without words is

@@ -413,6 +413,9 @@ TEST(RespSession, AProtocolErrorIsAnsweredOnceAndCloses) {
               Feed({"*1\r\n$4\r\nPING\r\n*1\r\nx\r\n*1\r\n$4\r\nPING\r\n"}));
   CHECK_TRUE(session->closing());
   UNSIGNED_LONGS_EQUAL(1, counters.protocol_errors.Get());
+  NewSession();
+  CHECK_EQUAL("+OK\r\n-ERR Protocol error: expected '$', got 'x'\r\n"s,
+              Feed({Encoded("SET a 1") + "*1\r\nx\r\n*1\r\n$4\r\nPING\r\n"}));
 }
 
 TEST(RespSession, LinesAndRespAlternate) {

@@ -178,6 +178,13 @@ TEST(Resp, ARequestOverTheLimitIsRefusedBeforeItsBytesCome) {
   CHECK_EQUAL(Error("request longer than 29 bytes"), less.error());
 }
 
+TEST(Resp, AnErrorStaysOne) {
+  RespParser parser(kMaxWord, kMaxRequest);
+  for (int i = 0; i < 2; ++i) {
+    CHECK_EQUAL(Error("expected '$', got 'x'"), Shown(parser.Next("*1\r\nx\r\ny\r\n"), parser));
+  }
+}
+
 TEST(Resp, AResetForgetsAnUnfinishedRequest) {
   RespParser parser(kMaxWord, kMaxRequest);
   CHECK_TRUE(parser.Next("*2\r\n$3\r\nGET\r\n$1") == kNeedMore);
