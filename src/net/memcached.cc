@@ -54,11 +54,11 @@ constexpr std::array kVerbs = {
     Verb{"replace", kReplace, 5, 6},
     Verb{"append", kAppend, 5, 6},
     Verb{"prepend", kPrepend, 5, 6},
-    Verb{"version", kVersion, 1, 1},
+    Verb{"version", kVersion, 1, kAnyNumber},
     Verb{"stats", kStats, 1, kAnyNumber},
     Verb{"flush_all", kFlushAll, 1, 3},
     Verb{"verbosity", kVerbosity, 2, 3},
-    Verb{"quit", kQuit, 1, 1},
+    Verb{"quit", kQuit, 1, kAnyNumber},
 };
 
 const Verb* FindVerb(std::string_view name) {

@@ -15,6 +15,9 @@ namespace keystone {
 
 struct Limits;
 
+// Whose protocol it is. Our own version would be taken for none: libmemcached refuses a 0 in front.
+inline constexpr std::string_view kMemcachedVersion = "1.6.0";
+
 inline constexpr size_t kMemcachedMaxKeySize = 250;
 inline constexpr size_t kMemcachedMaxLineSize = 2048;
 // Of a line that fetches, which may name many keys: more than 4000 of the longest.

@@ -85,7 +85,7 @@ void ExecuteMemcachedStats(const Request& request, const Environment& environmen
     reply->lines = MemcachedSettings(environment.host->StatsLines(), request.limit);
   } else if (about == "slabs") {
     reply->lines = MemcachedSlabs();
-  } else if (about != "items") {
+  } else if (about != "items" && about != "cachedump") {
     // What is counted stays, for who else asks.
     reply->kind = Reply::Kind::kText;
     reply->text = about == "reset" ? "RESET" : "ERROR";

@@ -17,7 +17,8 @@ void QueueExtend(const Request& request, Writes* writes);
 // goes on at 0, and not below that. Answers with a kInteger of that kind.
 void QueueStep(const Request& request, Writes* writes);
 
-// stats about what `prefix` names, in memcached's names.
+// stats about what `prefix` names, in memcached's names. There are no items to tell of by their
+// size, as memcached keeps them.
 void ExecuteMemcachedStats(const Request& request, const Environment& environment, Reply* reply);
 
 // flush_all, after `number` ms.

@@ -44,11 +44,6 @@ void AppendStats(const Reply& reply, std::string* out) {
   out->append(kEnd);
 }
 
-// The daemon's name and its version; memcached's clients expect the number alone.
-void AppendVersion(std::string_view text, std::string* out) {
-  out->append("VERSION ").append(text.substr(text.rfind(' ') + 1)).append("\r\n");
-}
-
 }  // namespace
 
 void AppendMemcachedReply(MemcachedVerb verb, std::string_view key, const Reply& reply,
@@ -84,7 +79,8 @@ void AppendMemcachedReply(MemcachedVerb verb, std::string_view key, const Reply&
     case kStats:
       return AppendStats(reply, out);
     case kVersion:
-      return AppendVersion(reply.text, out);
+      out->append("VERSION ").append(kMemcachedVersion).append("\r\n");
+      return;
     case kQuit:
       return;
   }

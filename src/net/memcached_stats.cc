@@ -6,6 +6,7 @@
 #include <span>
 
 #include "base/clock.h"
+#include "net/memcached.h"
 
 namespace keystone {
 
@@ -22,7 +23,8 @@ struct Row {
 constexpr Row kStats[] = {
     {.name = "pid", .of = "pid"},
     {.name = "uptime", .of = "uptime_seconds"},
-    {.name = "version", .of = "version"},
+    {.name = "version", .fixed = kMemcachedVersion},
+    {.name = "keystonelight_version", .of = "version"},
     {.name = "pointer_size", .fixed = sizeof(void*) == 8 ? "64" : "32"},
     {.name = "max_connections", .of = "connections_limit"},
     {.name = "curr_connections", .of = "connections_current"},

@@ -176,6 +176,14 @@ TEST(Crash, CompactOnline) {
   }
 }
 
+TEST(Crash, Update) {
+  for (const FsyncPolicy policy : kPolicies) VisitAll("update", crash::Update(policy));
+}
+
+TEST(Crash, Clear) {
+  for (const FsyncPolicy policy : kPolicies) VisitAll("clear", crash::Clear(policy));
+}
+
 TEST(Crash, StopAndStart) {
   for (const FsyncPolicy policy : kPolicies) VisitAll("stop, start", crash::StopAndStart(policy));
 }
@@ -214,6 +222,7 @@ TEST(Crash, Repair) {
 TEST(Crash, KillThenPowerCut) {
   VisitKills("kill, start, power cut", crash::Append(FsyncPolicy::kAlways));
   VisitKills("kill, start, power cut", crash::Rotate(FsyncPolicy::kAlways));
+  VisitKills("kill, start, power cut", crash::Clear(FsyncPolicy::kAlways));
   VisitKills("kill, start, power cut",
              crash::Compact(FsyncPolicy::kAlways, CompactionMode::kOnline));
 }

@@ -53,13 +53,15 @@ class Script {
   void Run() {
     Open();
     Apply("a=1 b=2*900");
-    Apply("c=3*1500 -b");
+    Apply("c=3*1500 -b !a*1 a=2 i+=x*50");
     Apply("d=4*3000");
     Sync();
     Compact(CompactionMode::kStopTheWorld);
     Apply("-a e=5");
     Compact(CompactionMode::kOnline);
-    Apply("f=6 -c");
+    Apply("f=6 -c i+=y");
+    Clear();
+    Apply("i+=z !c*1 h=10@9999999999999");
     CheckKilled();
     Close();
     Open();
@@ -99,13 +101,8 @@ class Script {
     if (store_ == nullptr) return;
     const crash::Group group = crash::MakeGroup(text);
     Batch batch;
-    for (const crash::Change& change : group) {
-      if (change.value) {
-        batch.Set(change.key, *change.value);
-      } else {
-        batch.Delete(change.key);
-      }
-    }
+    crash::Updates updates;
+    crash::Fill(group, &batch, &updates);
     const Status status = store_->Apply(&batch);
     CheckCode("write", status);
     if (status.ok()) crash::Run(group, &contents_);
@@ -131,6 +128,16 @@ class Script {
     if (store_ == nullptr) return;
     CheckCode("compact", store_->Compact(mode));
     CheckContents("compact");
+  }
+
+  void Clear() {
+    if (store_ == nullptr) return;
+    const Status status = store_->Clear();
+    CheckCode("clear", status);
+    if (status.ok()) contents_.clear();
+    // Which MANIFEST there is, a restart will see.
+    if (status.code() == Code::kReadOnly && !undecided_) undecided_ = Contents();
+    CheckContents("clear");
   }
 
   void Close() {

@@ -12,6 +12,8 @@ namespace crash {
 namespace {
 
 using keystone::Batch;
+using keystone::Effect;
+using keystone::Held;
 using keystone::Status;
 using keystone::Store;
 using Kind = Event::Kind;
@@ -30,9 +32,43 @@ std::string Described(std::string_view value, uint64_t expires_at_ms) {
   return text;
 }
 
-void Fill(const Group& group, Batch* batch) {
+class Append : public keystone::Update {
+ public:
+  explicit Append(const std::string& more) : more_(more) {}
+  Effect Decide(const Held& held) override {
+    sum_ = std::string(held.value) + more_;
+    return {.kind = Effect::Kind::kSet, .value = sum_, .attributes = held.attributes};
+  }
+
+ private:
+  const std::string more_;
+  std::string sum_;
+};
+
+class SkipIfThere : public keystone::Update {
+ public:
+  Effect Decide(const Held& held) override {
+    return {.kind = held.exists ? Effect::Kind::kSkip : Effect::Kind::kNone};
+  }
+};
+
+// `text` as Described has it, with more of a value.
+std::string Appended(const std::string& text, const std::string& more) {
+  const size_t at = std::min(text.find('@'), text.size());
+  return text.substr(0, at) + more + text.substr(at);
+}
+
+}  // namespace
+
+void Fill(const Group& group, Batch* batch, Updates* updates) {
   for (const Change& change : group) {
-    if (change.value) {
+    if (change.guards > 0) {
+      updates->push_back(std::make_unique<SkipIfThere>());
+      batch->Change(change.key, updates->back().get(), change.guards);
+    } else if (change.appends) {
+      updates->push_back(std::make_unique<Append>(*change.value));
+      batch->Change(change.key, updates->back().get());
+    } else if (change.value) {
       batch->Set(change.key, *change.value,
                  {.client_flags = 0, .expires_at_ms = change.expires_at_ms});
     } else {
@@ -41,14 +77,19 @@ void Fill(const Group& group, Batch* batch) {
   }
 }
 
-}  // namespace
-
 Group MakeGroup(std::string_view text) {
   Group group;
   std::istringstream words{std::string(text)};
   for (std::string word; words >> word;) {
     const size_t equals = word.find('=');
-    if (equals == std::string::npos) {
+    const size_t plus = word.find("+=");
+    if (word[0] == '!') {
+      const size_t star = word.find('*');
+      const int guards = std::stoi(word.substr(star + 1));
+      group.push_back({word.substr(1, star - 1), {}, 0, false, static_cast<uint32_t>(guards)});
+    } else if (plus != std::string::npos) {
+      group.push_back({word.substr(0, plus), Expand(word.substr(plus + 2)), 0, true});
+    } else if (equals == std::string::npos) {
       group.push_back({word.substr(1), std::nullopt});
     } else {
       const size_t at = std::min(word.find('@', equals), word.size());
@@ -60,8 +101,13 @@ Group MakeGroup(std::string_view text) {
 }
 
 void Run(const Group& group, Contents* contents) {
-  for (const Change& change : group) {
-    if (change.value) {
+  for (size_t i = 0; i < group.size(); i++) {
+    const Change& change = group[i];
+    if (change.guards > 0) {
+      if (contents->contains(change.key)) i += change.guards;
+    } else if (change.appends) {
+      (*contents)[change.key] = Appended((*contents)[change.key], *change.value);
+    } else if (change.value) {
       (*contents)[change.key] = Described(*change.value, change.expires_at_ms);
     } else {
       contents->erase(change.key);
@@ -113,9 +159,10 @@ Status Load::Apply(Store* store, const std::vector<std::string>& texts) {
   for (const std::string& text : texts) groups.push_back(MakeGroup(text));
   std::vector<Batch> batches(groups.size());
   std::vector<Batch*> pointers;
+  Updates updates;
   const uint64_t before = after_.size() - 1;
   for (size_t i = 0; i < groups.size(); i++) {
-    Fill(groups[i], &batches[i]);
+    Fill(groups[i], &batches[i], &updates);
     pointers.push_back(&batches[i]);
     Contents next = now();
     Run(groups[i], &next);
@@ -148,6 +195,17 @@ void Load::Seen() { Mark(Kind::kAcknowledged, after_.size() - 1); }
 Status Load::Sync(Store* store) {
   Status status = store->Sync();
   if (status.ok()) Acknowledge();
+  return status;
+}
+
+// A crash meanwhile leaves everything or nothing.
+Status Load::Clear(Store* store) {
+  after_.emplace_back();
+  Mark(Kind::kSubmitted, after_.size() - 1);
+  Status status = store->Clear();
+  if (!status.ok()) return status;
+  Mark(Kind::kAcknowledged, after_.size() - 1);
+  Acknowledge();
   return status;
 }
 

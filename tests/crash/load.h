@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,7 +15,9 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "store/batch.h"
 #include "store/store.h"
+#include "store/update.h"
 
 namespace crash {
 
@@ -25,12 +28,18 @@ struct Change {
   std::string key;
   std::optional<std::string> value;  // none: delete it
   uint64_t expires_at_ms = 0;        // 0: never
+  bool appends = false;              // `value`, to what the key holds
+  uint32_t guards = 0;               // not 0: where the key is there, so many behind it are skipped
 };
 using Group = std::vector<Change>;
 
 // "a=1 b=2@9000 -c": an operation a word; a value "x*1000" is repeated so many times, one with "@"
-// expires then.
+// expires then. "a+=1" appends to what "a" holds, "!a*2" guards the next two.
 Group MakeGroup(std::string_view text);
+
+// As operations; those that depend on what is held are kept in `updates`.
+using Updates = std::vector<std::unique_ptr<keystone::Update>>;
+void Fill(const Group& group, keystone::Batch* batch, Updates* updates);
 
 void Run(const Group& group, Contents* contents);
 
@@ -56,6 +65,7 @@ class Load {
   void Seen();
 
   keystone::Status Sync(keystone::Store* store);
+  keystone::Status Clear(keystone::Store* store);
   keystone::Status Compact(keystone::Store* store, keystone::CompactionMode mode);
   keystone::Status Close(keystone::Store* store);
 

@@ -158,6 +158,7 @@ TEST(Mutation, ASyncIsLeftOut) {
   LeaveOutSyncs("at work", crash::Rotate(FsyncPolicy::kNo));
   LeaveOutSyncs("at work", crash::Compact(FsyncPolicy::kNo, CompactionMode::kStopTheWorld));
   LeaveOutSyncs("at work", crash::Compact(FsyncPolicy::kNo, CompactionMode::kOnline));
+  LeaveOutSyncs("at work", crash::Clear(FsyncPolicy::kNo));
   LeaveOutSyncs("at work", crash::StopAndStart(FsyncPolicy::kNo));
   const Story story = crash::Compact(FsyncPolicy::kNo, CompactionMode::kStopTheWorld);
   for (size_t i = 0; i < story.journal.size(); i++) {
@@ -216,6 +217,7 @@ TEST(Mutation, AWriteIsAcknowledgedBeforeItIsMade) {
   for (const FsyncPolicy policy : {FsyncPolicy::kAlways, FsyncPolicy::kNo}) {
     CHECK(MutateEach(crash::Append(policy), mutate) > 0);
     CHECK(MutateEach(crash::Rotate(policy), mutate) > 0);
+    CHECK(MutateEach(crash::Update(policy), mutate) > 0);
   }
 }
 

@@ -53,6 +53,7 @@ class Stage {
   }
   void Apply(const std::vector<std::string>& groups) { CheckOk(load_.Apply(store(), groups)); }
   void Sync() { CheckOk(load_.Sync(store())); }
+  void Clear() { CheckOk(load_.Clear(store())); }
   void Compact(CompactionMode mode) { CheckOk(load_.Compact(store(), mode)); }
   // The store will delete the key.
   void FindGone(const std::string& key) {
@@ -195,6 +196,34 @@ Story Compact(FsyncPolicy policy, CompactionMode mode) {
   stage.Sync();
   compact();
   stage.Apply({"-g h=9"});
+  return stage.End();
+}
+
+Story Update(FsyncPolicy policy) {
+  Stage stage(policy);
+  stage.Open();
+  stage.Apply({"a=1 b=2"});
+  stage.Apply({"a+=x*700 b+=3 c+=4"});
+  stage.Apply({"!a*2 -b d=1 e=5", "a+=y a+=z", "!none*1 -c c+=6 !none*9"});
+  stage.Sync();
+  stage.Apply({"b+=w*1500 f=7@9999999999999 f+=8", "-d !e*1 g=9 f+=10"});
+  stage.Apply({"!e*1 g=9"});
+  stage.Apply({"h+=v*1900 -e", "!e*1 g+=11"});
+  stage.Close();
+  return stage.End();
+}
+
+Story Clear(FsyncPolicy policy) {
+  Stage stage(policy);
+  stage.Open();
+  stage.Apply({"a=1*2000 b=2"});
+  stage.Apply({"c=3*1900", "d=4*300 a+=5"});
+  stage.Apply({"e=6"});
+  stage.Clear();
+  stage.Apply({"a+=7 b=8"});
+  stage.Clear();
+  stage.Clear();
+  stage.Apply({"c=9"});
   return stage.End();
 }
 

@@ -40,6 +40,12 @@ Story Rotate(keystone::FsyncPolicy policy);
 // Two compactions, and a write behind each. Online, groups are committed all the while.
 Story Compact(keystone::FsyncPolicy policy, keystone::CompactionMode mode);
 
+// Groups of updates, guards and attributes, several at once, each by what those before it wrote.
+Story Update(keystone::FsyncPolicy policy);
+
+// Twice all keys are cleared, with several segments and with one; writes before and behind.
+Story Clear(keystone::FsyncPolicy policy);
+
 // Clean stops, with hints, and starts from them.
 Story StopAndStart(keystone::FsyncPolicy policy);
 

@@ -7,6 +7,7 @@
 #include <boost/endian/conversion.hpp>
 #include <cstring>
 
+#include "base/clock.h"
 #include "base/crc32.h"
 #include "store/record.h"
 #include "store/scanner.h"
@@ -71,7 +72,7 @@ void MendRecords(std::string* segment, size_t spared) {
   }
 }
 
-// What the whole groups of the segment say, and where they end.
+// What the whole groups of the segment say, and where they end. What has expired is as deleted.
 ScanEnd Replay(std::string_view segment, Contents* contents) {
   const auto header = DecodeSegmentHeader(segment);
   Require(header.ok(), "what was recovered has a header");
@@ -79,7 +80,7 @@ ScanEnd Replay(std::string_view segment, Contents* contents) {
     for (const PlacedRecord& placed : group) {
       const RecordView& record = placed.record;
       if (record.is_sync_mark()) continue;
-      if (record.tombstone) {
+      if (record.tombstone || record.attributes().ExpiredBy(UnixTimeMs())) {
         contents->erase(std::string(record.key));
       } else {
         (*contents)[std::string(record.key)] = record.value;

@@ -189,10 +189,11 @@ class Daemon:
             return False
 
     def read_addresses(self):
-        """What it listens at: from the port file, one address a line, then Unix sockets.
+        """What it listens at: from the port file, one address a line, those where it speaks
+        memcached's protocol at the end; then Unix sockets.
 
         Where it could not write that file, its log says it."""
-        found = [line for line in self._port_file_lines() if " " not in line]
+        found = [line.split()[-1] for line in self._port_file_lines()]
         if not found and "keystoned.port" in self.log():
             found = re.findall(r"listening on (\S+)", self.log())
         found += [a for a in self.listen if a.startswith("unix:") and a not in found]

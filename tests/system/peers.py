@@ -80,6 +80,10 @@ class Peer:
     def address(self):
         return "127.0.0.1:%d" % self.port
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def start(self, port=None):
         """Returns once it serves: at a port of its own, or at that one."""
         for _ in range(self.ATTEMPTS):

@@ -53,13 +53,14 @@ class InstalledLibrary(SystemTest):
 
     def test_the_example_of_the_manual_page_does_what_it_says(self):
         self.build_example()
-        for _ in range(2):  # the second time on what the first has stored
+        for count in (1, 2):  # the second time on what the first has stored
             done = run(self.path("example"), cwd=self.directory)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             lines = done.stdout.splitlines()
-            self.assertEqual(lines[0], "apple is red")
-            self.assertEqual(sorted(lines[1:-1]), ["a key: apple", "a key: banana"])
-            self.assertEqual(lines[-1], "2 keys")
+            self.assertEqual(lines[:2], [f"{count} apples", "apple is red"])
+            self.assertEqual(sorted(lines[2:-1]),
+                             ["a key: apple", "a key: apples", "a key: banana"])
+            self.assertEqual(lines[-1], "3 keys")
         self.assertEqual(run(KEYSTONE_LOG, "check", self.path("fruit")).returncode, 0)
 
 

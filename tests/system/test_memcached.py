@@ -297,7 +297,9 @@ class Statistics(MemcachedTest):
         for name in ("uptime", "time", "curr_connections", "total_connections", "total_items",
                      "bytes", "bytes_read", "bytes_written", "threads", "evictions"):
             self.assertRegex(stats.get(name, ""), r"\A\d+\Z", name)
-        self.assertTrue(re.match(r"\d+\.\d+\.\d+", stats["version"]))
+        self.assertEqual(stats["version"], "1.6.0")
+        self.assertEqual("OK keystonelight " + stats["keystonelight_version"],
+                         self.daemon.request("VERSION").decode())
 
     def test_settings_items_and_slabs_are_well_formed(self):
         client = self.start_memcached("--max-value-size", "2m")

@@ -154,6 +154,13 @@ class Nutcracker(Shards):
                 self.assertEqual(reply, value + key)
 
 
+def has_stopped(pid):
+    """True once no thread of the process runs any more."""
+    tasks = "/proc/%d/task" % pid
+    return all(re.search(r"^State:\s+T", read_text(os.path.join(tasks, task, "status")), re.MULTILINE)
+               for task in os.listdir(tasks))
+
+
 class Haproxy(Shards):
     OWN_PORTS = (7871, 7872, 7873, 7870)
 
@@ -203,6 +210,7 @@ class Haproxy(Shards):
         client = self.connect_to(self.fronts[2])
         self.assertEqual(client.call("PING"), b"PONG")
         self.shards[2].signal(signal.SIGSTOP)
+        poll_until(lambda: has_stopped(self.shards[2].pid), what="it has stopped")
         client.send("GET", "key")
         self.assertEqual(client.read_all(), b"")
         self.assertEqual(self.states()["shard3"], "DOWN")

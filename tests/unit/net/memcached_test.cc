@@ -233,8 +233,7 @@ TEST(Memcached, RefusesALineOfTheWrongLength) {
   for (const char* line :
        {"set", "set k", "set k 0 0", "set k 0 0 1 2 3", "cas k 0 0 1", "cas k 0 0 1 2 3 4",
         "cas k 0 0 1 2 3 noreply", "incr k", "incr k 1 2 3", "decr", "touch k", "touch k 1 2 3",
-        "delete", "delete k 1 2 3", "flush_all 1 2 3", "verbosity", "verbosity 1 2 3", "version 1",
-        "quit noreply"}) {
+        "delete", "delete k 1 2 3", "flush_all 1 2 3", "verbosity", "verbosity 1 2 3"}) {
     CheckParsed(kError, line + "\r\n"s);
   }
 }
@@ -316,8 +315,8 @@ TEST(Memcached, TakesTheCommandsWithoutAKey) {
   CheckParsed("flush_all\n", "flush_all\r\n");
   CheckParsed("flush_all exptime -1\n", "flush_all -1\r\n");
   CheckParsed("verbosity\n", "verbosity 3\r\n");
-  CheckParsed("version\n", "version\r\n");
-  CheckParsed("quit\n", "quit\r\n");
+  CheckParsed("version\n", "version now please\r\n");
+  CheckParsed("quit\n", "quit please\r\n");
   CheckParsed("stats\n", "stats\r\n");
   CheckParsed("stats about items\n", "stats  items 1 2 3 4 5 6 7 8 9\r\n");
 }

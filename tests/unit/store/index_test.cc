@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "scratch.h"
 #include "store/segment_set.h"
 #include "store/testing.h"
@@ -91,6 +92,44 @@ TEST_GROUP(Index) {
     return offsets;
   }
 };
+
+TEST(Index, WhatExpiresIsCountedUntilThen) {
+  const uint64_t later_ms = keystone::UnixTimeMs() + 3'600'000;
+  CheckOk(index->Put("a", Write("a"), 100, later_ms));
+  CheckOk(index->Put("b", Write("b"), 30));
+  LONGS_EQUAL(2, index->LiveAt(later_ms - 1000).keys);
+  LONGS_EQUAL(130, index->LiveAt(later_ms - 1000).bytes);
+  LONGS_EQUAL(1, index->LiveAt(later_ms + 1000).keys);
+  LONGS_EQUAL(30, index->LiveAt(later_ms + 1000).bytes);
+  STRCMP_EQUAL("v", Find("a").c_str());  // who has found it looks at its time
+}
+
+TEST(Index, DropsARecordOnlyWhereItStillPointsAtIt) {
+  const uint64_t past_ms = keystone::UnixTimeMs() - 1;
+  const size_t size_bytes = RecordSize("a", "v") + keystone::kAttributesSize;
+  const auto write = [&] {
+    const Location where{1, segment->size()};
+    std::string bytes = testing::EncodeExpiring(++sequence, "a", "v", past_ms);
+    iovec piece{bytes.data(), bytes.size()};
+    CheckOk(segment->Append({&piece, 1}, bytes.size()));
+    CheckOk(index->Put("a", where, size_bytes, past_ms));
+    return where;
+  };
+  const uint64_t position = index->Position("a");
+  const Location first = write();
+  const Location second = write();
+  CHECK_FALSE(index->Drop(position, first, {past_ms, size_bytes}));
+  STRCMP_EQUAL("v", Find("a").c_str());
+  LONGS_EQUAL(1, index->size());
+  CHECK_TRUE(index->Drop(position, second, {past_ms, size_bytes}));
+  CHECK_FALSE(index->Drop(position, second, {past_ms, size_bytes}));
+  STRCMP_EQUAL("(none)", Find("a").c_str());
+  LONGS_EQUAL(0, index->size());
+  LONGS_EQUAL(0, index->live_bytes());
+  const auto sums = index->expiry().At(past_ms + 2000);
+  LONGS_EQUAL(0, sums.expired_records);
+  LONGS_EQUAL(0, sums.expiring_records);
+}
 
 TEST(Index, IsEmptyAtFirst) {
   STRCMP_EQUAL("(none)", Find("key").c_str());
