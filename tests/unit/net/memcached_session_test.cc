@@ -27,8 +27,6 @@ class RecordingHost : public SessionHost {
   uint64_t ClientId() override { return 1; }
   bool StartCompaction() override { return true; }
   void OnHttpRequest(std::string_view first_line) override { http_lines.emplace_back(first_line); }
-  uint64_t ClientId() override { return 1; }
-  bool StartCompaction() override { return false; }
 
   std::chrono::milliseconds clear_later{-1};
   std::vector<std::string> http_lines;
