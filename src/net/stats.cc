@@ -84,6 +84,8 @@ void AddStore(const StoreStats& store, Lines* lines) {
   lines->Add("recovered_records", store.recovered_records);
   lines->Add("recovered_truncated_bytes", store.recovered_truncated_bytes);
   lines->Add("read_only", uint64_t{store.read_only});
+  lines->Add("keys_expiring", store.keys_expiring);
+  lines->Add("expired", store.expired);
 }
 
 void AddMemcached(const Counters& counters, Lines* lines) {

@@ -24,8 +24,6 @@ class RecordingHost : public SessionHost {
             "threads 4", "keys 5",           "memcached_touch_misses 4"};
   }
   void ClearLater(std::chrono::milliseconds delay) override { clear_later = delay; }
-  uint64_t ClientId() override { return 1; }
-  bool StartCompaction() override { return true; }
   void OnHttpRequest(std::string_view first_line) override { http_lines.emplace_back(first_line); }
 
   std::chrono::milliseconds clear_later{-1};
