@@ -25,6 +25,8 @@ class RecordingHost : public SessionHost {
   }
   void ClearLater(std::chrono::milliseconds delay) override { clear_later = delay; }
   void OnHttpRequest(std::string_view first_line) override { http_lines.emplace_back(first_line); }
+  uint64_t ClientId() override { return 1; }
+  bool StartCompaction() override { return false; }
 
   std::chrono::milliseconds clear_later{-1};
   std::vector<std::string> http_lines;
