@@ -231,7 +231,7 @@ class Nonsense(Hostile):
     def test_random_bytes_are_answered_by_lines_of_errors(self):
         dice = random.Random(20240517)
         for answer in self.answers_of([dice.randbytes(1 << 14) for _ in range(100)]):
-            self.assertRegex(answer, rb"\A(ERROR [\t -~]+\n)*\Z")
+            self.assertRegex(answer, rb"\A(ERROR [\t -~]+\n)*(-ERR Protocol error[ -~]+\r\n)?\Z")
 
     def test_half_of_a_utf_8_character_is_stored_as_it_came(self):
         text = "grüße, 世界 🗝".encode()
@@ -247,7 +247,7 @@ class Nonsense(Hostile):
         self.assertEqual(set(self.answers_of(requests)), {b"ERROR this is not an HTTP server\n"})
 
     def test_announced_sizes_of_other_protocols_mean_nothing(self):
-        lines = [b"*3", b"$2147483647", b"*-1", b"set key-of-memcached 0 0 4294967295",
+        lines = [b"$2147483647", b"set key-of-memcached 0 0 4294967295",
                  b"SCAN 0 99999999999999999999", b"SCAN 18446744073709551616", b"GET " + b"k" * 5000,
                  b"SET " + b"k" * 5000 + b" v", b"SET k " + b"base64:" + b"=" * 100]
         answers = self.answers_of([line + b"\r\n" for line in lines])
@@ -256,6 +256,15 @@ class Nonsense(Hostile):
                 self.assertEqual(answer, b"OK\n")
             else:
                 self.assertRegex(answer, rb"\AERROR [ -~]+\n\Z", line)
+
+    def test_announced_sizes_that_are_not_kept_are_not_answered(self):
+        requests = [b"*3\r\n", b"*-1\r\n", b"*1\r\n$999\r\nPING", b"*2\r\n$3\r\nGET\r\n$1\r\n"]
+        self.assertEqual(set(self.answers_of(requests)), {b""})
+
+    def test_announced_sizes_over_the_limits_are_refused(self):
+        requests = [b"*2147483647\r\n", b"*1\r\n$2147483647\r\n", b"*2\r\n$3\r\nGET\r\n$-7\r\n"]
+        for answer in self.answers_of(requests):
+            self.assertRegex(answer, rb"\A-ERR Protocol error: invalid (multi)?bulk length\r\n\Z")
 
     def test_a_line_without_end_is_refused_at_the_limit(self):
         def act():

@@ -15,8 +15,9 @@ STATS_NAMES = (
     "compaction_last_us compaction_last_pause_us compaction_reclaimed_bytes recovery_us "
     "recovered_records recovered_truncated_bytes").split()
 
-COMMANDS = ("GET", "SET", "DELETE", "EXISTS", "COUNT", "SCAN", "COMPACT", "SYNC", "STATS", "PING",
-            "VERSION", "HELP", "QUIT")
+COMMANDS = ("GET", "SET", "DELETE", "EXISTS", "EXPIRE", "TTL", "PERSIST", "COUNT", "SCAN", "KEYS",
+            "RANGE", "BEGIN", "COMMIT", "ABORT", "COMPACT", "SYNC", "STATS", "PING", "VERSION",
+            "HELP", "QUIT")
 
 # What is sent, and every byte that comes back, in one conversation with an empty store.
 TRANSCRIPT = (

@@ -527,7 +527,8 @@ class RandomDamage(RepairTest):
                 self.one_round(random.Random(seed), self.path("data"))
                 if seed % 10 == 0:
                     _, segments = (logformat.read_store(self.path("data")))
-                    self.assertEqual(self.contents(self.path("data")), logformat.replay(segments))
+                    self.assertEqual(self.contents(self.path("data")),
+                                     logformat.replay(segments, int(time.time() * 1000)))
             shutil.rmtree(self.path("data"), ignore_errors=True)
 
 
