@@ -32,7 +32,7 @@ Effect ChangeBySet(const Held& held, KeyUpdate* update) {
   Reply* const reply = update->reply();
   const bool done = Holds(request, held);
   if (request.returns_old) {
-    ReplyWithCopy(held, update);
+    if (!ReplyWithCopy(held, update)) return {};
     if (!held.exists) reply->kind = Reply::Kind::kNil;
   } else if (!done) {
     reply->kind = Reply::Kind::kNil;
@@ -77,10 +77,12 @@ void ReplyWithValue(const Held& held, Reply* reply) {
   reply->sequence = held.sequence;
 }
 
-void ReplyWithCopy(const Held& held, KeyUpdate* update) {
+bool ReplyWithCopy(const Held& held, KeyUpdate* update) {
+  if (!update->MakeRoom(held.value.size())) return false;
   ReplyWithValue(held, update->reply());
   update->bytes()->assign(held.value);
   update->reply()->value = *update->bytes();
+  return true;
 }
 
 void LookAtValue(const Held& held, const Request&, Reply* reply) { ReplyWithValue(held, reply); }
@@ -107,6 +109,8 @@ void LookAtTtl(const Held& held, const Request&, Reply* reply) {
 void QueueSet(const Request& request, Writes* writes) {
   if (request.condition == Condition::kNone && !request.keeps_expiry && !request.returns_old) {
     writes->Set(request.key, request.value, request.attributes);
+  } else if (request.returns_old) {
+    writes->ChangeWithCopy(request.key, ChangeBySet, request);
   } else {
     writes->Change(request.key, ChangeBySet, request);
   }

@@ -19,7 +19,7 @@ void LookAtTtl(const Held& held, const Request& request, Reply* reply);       //
 void ReplyWithValue(const Held& held, Reply* reply);
 
 // The same where the reply is made from the update, when what was held may be gone.
-void ReplyWithCopy(const Held& held, KeyUpdate* update);
+bool ReplyWithCopy(const Held& held, KeyUpdate* update);
 
 // SET, with the request's condition, attributes and so on.
 void QueueSet(const Request& request, Writes* writes);

@@ -34,7 +34,7 @@ Effect ChangeByExtension(const Held& held, KeyUpdate* update) {
   }
   const bool in_front = VerbOf(*update) == MemcachedVerb::kPrepend;
   std::string* const bytes = update->bytes();
-  bytes->reserve(held.value.size() + request.value.size());
+  if (!update->MakeRoom(held.value.size() + request.value.size())) return {};
   bytes->assign(in_front ? request.value : held.value);
   bytes->append(in_front ? held.value : request.value);
   return Replace(held, *bytes);
@@ -69,7 +69,7 @@ Effect ChangeByStep(const Held& held, KeyUpdate* update) {
 }  // namespace
 
 void QueueExtend(const Request& request, Writes* writes) {
-  writes->Change(request.key, ChangeByExtension, request);
+  writes->ChangeWithCopy(request.key, ChangeByExtension, request);
 }
 
 void QueueStep(const Request& request, Writes* writes) {

@@ -45,20 +45,20 @@ Effect ChangeByAppend(const Held& held, KeyUpdate* update) {
     reply->status = Invalid("string exceeds maximum allowed size (max-value-size)");
     return {};
   }
+  if (!update->MakeRoom(size)) return {};
+  update->bytes()->assign(held.value).append(request.value);
   reply->kind = Reply::Kind::kInteger;
   reply->number = static_cast<int64_t>(size);
-  update->bytes()->reserve(size);
-  update->bytes()->assign(held.value).append(request.value);
   return {.kind = Effect::Kind::kSet, .value = *update->bytes(), .attributes = held.attributes};
 }
 
 Effect ChangeByGetDel(const Held& held, KeyUpdate* update) {
-  ReplyWithCopy(held, update);
+  if (!ReplyWithCopy(held, update)) return {};
   return {.kind = held.exists ? Effect::Kind::kDelete : Effect::Kind::kNone};
 }
 
 Effect ChangeByGetEx(const Held& held, KeyUpdate* update) {
-  ReplyWithCopy(held, update);
+  if (!ReplyWithCopy(held, update)) return {};
   const Request& request = update->request();
   Attributes attributes = held.attributes;
   attributes.expires_at_ms = request.attributes.expires_at_ms;
@@ -143,15 +143,15 @@ void QueueIncrement(const Request& request, Writes* writes) {
 }
 
 void QueueAppend(const Request& request, Writes* writes) {
-  writes->Change(request.key, ChangeByAppend, request);
+  writes->ChangeWithCopy(request.key, ChangeByAppend, request);
 }
 
 void QueueGetDel(const Request& request, Writes* writes) {
-  writes->Change(request.key, ChangeByGetDel, request);
+  writes->ChangeWithCopy(request.key, ChangeByGetDel, request);
 }
 
 void QueueGetEx(const Request& request, Writes* writes) {
-  writes->Change(request.key, ChangeByGetEx, request);
+  writes->ChangeWithCopy(request.key, ChangeByGetEx, request);
 }
 
 void AnswerDone(std::span<const Operation> operations, Reply* reply) {

@@ -41,10 +41,17 @@ class KeyUpdate final : public Update {
   void set_source(KeyUpdate* source) { source_ = source; }
   // What the effect's or the reply's value may point at.
   std::string* bytes() { return &bytes_; }
+  // Room in them for a copy of so much. False where all copies together would take too much memory:
+  // then the reply says so, and nothing is to be done.
+  bool MakeRoom(size_t size);
 
  private:
+  friend class Writes;
+
   Request request_;
   const Change change_;
+  size_t* room_ = nullptr;  // that the copies of all share
+  size_t taken_ = 0;        // of it
   KeyUpdate* source_ = nullptr;
   Reply reply_;
   std::string bytes_;
@@ -71,8 +78,14 @@ class Writes {
   KeyUpdate* Change(std::string_view key, KeyUpdate::Change change, const Request& request,
                     uint32_t guards = 0) {
     KeyUpdate* const update = &updates_.emplace_back(change, request);
+    update->room_ = &room_;
     batch_.Change(key, update, guards);
     return update;
+  }
+  // The same where a copy of the key's value is made.
+  void ChangeWithCopy(std::string_view key, KeyUpdate::Change change, const Request& request) {
+    Change(key, change, request);
+    copies_++;
   }
   void Expect(const PendingReply& reply) { replies_.push_back(reply); }
 
@@ -82,12 +95,18 @@ class Writes {
   const std::vector<PendingReply>& replies() const { return replies_; }
   size_t operations() const { return batch_.operations().size(); }
 
+  // How many bytes all copies may take, to be set while it is empty; and how many there are.
+  void SetRoom(size_t room) { room_ = room; }
+  size_t copies() const { return copies_; }
+
   void Clear();  // keeps some of the memory for the next
 
  private:
   Batch batch_;
   std::deque<KeyUpdate> updates_;
   std::vector<PendingReply> replies_;
+  size_t room_ = 0;
+  size_t copies_ = 0;
 };
 
 }  // namespace keystone

@@ -77,7 +77,7 @@ class Hostile(SystemTest):
         poll_until(lambda: self.daemon.stats()["connections_current"] == "1",
                    what="places are given back")
         if not is_sanitized():  # those need memory of their own
-            bound_kib = most_connections * (3 * MAX_VALUE + (64 << 20)) >> 10
+            bound_kib = most_connections * (8 * MAX_VALUE + (64 << 20)) >> 10
             self.assertLessEqual(growth_kib, bound_kib)
 
     def enter(self, **options):

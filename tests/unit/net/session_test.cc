@@ -292,6 +292,55 @@ TEST(Session, ATransactionIsBounded) {
   CHECK_TRUE(replies.ends_with("nothing was done\nOK 0\n"));
 }
 
+TEST(Session, WhatATransactionReadsIsBounded) {
+  limits.max_value_size = 1000;
+  NewSession();
+  const std::string value(900, 'v');
+  Ask("SET k " + value + "\nBEGIN\n");
+  for (int i = 0; i < 5; i++) Ask("GET k\n");
+  std::string expected = "OK 6\n";
+  for (int i = 0; i < 4; i++) expected += "VALUE " + value + "\n";
+  Ask("SET k small\n");
+  CHECK_EQUAL(expected + "ERROR too much is read at once: split the transaction\nOK\n",
+              Ask("COMMIT\n"));
+}
+
+TEST(Session, FewCopiesOfOldValuesAreMadeAtOnce) {
+  const std::string one = "*3\r\n$6\r\nGETSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
+  std::string input;
+  for (int i = 0; i < 10; i++) input += one;
+  std::string replies;
+  UNSIGNED_LONGS_EQUAL(4 * one.size(), session->Consume(input, &writes, &replies));
+  CHECK_TRUE(session->has_more());
+  UNSIGNED_LONGS_EQUAL(4, writes.operations());
+  CHECK_TRUE(store->Apply(&writes.batch()).ok());
+  session->Committed(&writes, &replies);
+  CHECK_EQUAL("$-1\r\n$1\r\nv\r\n$1\r\nv\r\n$1\r\nv\r\n"s, replies);
+}
+
+TEST(Session, ALargeValueIsSentFromWhereItIs) {
+  const std::string value(100 << 10, 'v');
+  Ask("SET k " + value + "\n");
+  std::string replies;
+  session->Consume("GET k\nPING\n", &writes, &replies);
+  UNSIGNED_LONGS_EQUAL(1, session->placed().size());
+  CHECK_EQUAL("VALUE \nOK PONG\n"s, replies);
+  // It stays readable when its key has got another value and its segment is gone.
+  Session other(store.get(), &limits, &host, &counters);
+  std::string ignored;
+  Consume(store.get(), &other, "SET k 1\n", &ignored);
+  CHECK_TRUE(store->Compact(keystone::CompactionMode::kStopTheWorld).ok());
+  CHECK_TRUE(session->placed()[0].pinned.value() == value);
+  CHECK_EQUAL("VALUE " + value + "\nOK PONG\n", Sent(session.get(), replies));
+}
+
+TEST(Session, ALargeValueThatALineCantCarryIsEncoded) {
+  const std::string encoded = "base64:" + std::string(100 << 10, 'A');
+  Ask("SET k " + encoded + "\n");
+  CHECK_TRUE(Ask("GET k\n") == "VALUE " + encoded + "\n");
+  CHECK_TRUE(session->placed().empty());
+}
+
 TEST(Session, AFailedCommitIsOneError) {
   CHECK_EQUAL("OK\nQUEUED\nQUEUED\n"s, Ask("BEGIN\nSET a 1\nSET b 2\n"));
   std::string replies;
