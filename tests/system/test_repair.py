@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import time
 
 import logformat
 from harness import (EX_DATAERR, EX_UNAVAILABLE, EX_USAGE, KEYSTONE_LOG, ROUNDS, SLOW, SystemTest,
