@@ -131,11 +131,11 @@ void AnswerDeletes(std::span<const Operation> operations, Reply* reply) {
 void QueueExpire(const Request& request, Writes* writes) {
   Request dated = request;
   dated.number = request.attributes.expires_at_ms <= UnixTimeMs() ? -1 : 0;
-  writes->Change(request.key, ChangeExpiry, dated);
+  writes->ChangeByRewrite(request.key, ChangeExpiry, dated);
 }
 
 void QueuePersist(const Request& request, Writes* writes) {
-  writes->Change(request.key, ChangeToPersistent, request);
+  writes->ChangeByRewrite(request.key, ChangeToPersistent, request);
 }
 
 }  // namespace keystone

@@ -228,6 +228,7 @@ MemcachedStep MemcachedParser::Next(std::string_view input, const Limits& limits
   MemcachedStep step;
   if (skips_ == 0 && !abandoned_) step = fetching_ ? NextKey(input, 0) : NextLine(input, limits);
   step.used += skipped;
+  step.skipped = skipped;
   return step;
 }
 

@@ -69,6 +69,7 @@ struct MemcachedStep {
 
   Kind kind = Kind::kUnfinished;
   size_t used = 0;      // bytes at the start of the input that are done with, whatever the kind
+  size_t skipped = 0;   // of them, those at the front that belong to no request
   bool closes = false;  // what follows can't be understood
   MemcachedRequest request{};
   std::string_view text{};

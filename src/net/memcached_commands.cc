@@ -14,7 +14,7 @@ namespace keystone {
 namespace {
 
 // Memcached takes nothing larger for a number, either.
-constexpr size_t kMaxNumberSize = size_t{512} << 10;
+constexpr size_t kMaxNumberSize = 1024;
 
 MemcachedVerb VerbOf(const KeyUpdate& update) {
   return static_cast<MemcachedVerb>(update.request().verb);

@@ -47,7 +47,7 @@ void Session::ParseMemcachedAt(std::string_view input, Parsed* parsed) {
   memcached_->next = memcached_->parser;
   const MemcachedStep step = memcached_->next.Next(input, *limits_);
   parsed->size = step.used;
-  parsed->bytes = input.substr(0, step.used);
+  parsed->bytes = input.substr(step.skipped, step.used - step.skipped);
   switch (step.kind) {
     case Kind::kUnfinished:
       memcached_->parser = memcached_->next;

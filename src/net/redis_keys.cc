@@ -182,14 +182,14 @@ void QueueRename(const Request& request, Writes* writes) {
   const bool moves = request.key != request.end;
   KeyUpdate* const taken = writes->Change(request.key, TakeValue, request, moves ? 2 : 0);
   if (!moves) return;
-  writes->Change(request.end, PutValue, request)->set_source(taken);
+  writes->ChangeByRewrite(request.end, PutValue, request)->set_source(taken);
   writes->Delete(request.key);
 }
 
 void QueueRenameToAbsent(const Request& request, Writes* writes) {
   KeyUpdate* const taken = writes->Change(request.key, TakeValue, request, 3);
   writes->batch().Change(request.end, &TheAbsentGuard(), 2);
-  writes->Change(request.end, PutValue, request)->set_source(taken);
+  writes->ChangeByRewrite(request.end, PutValue, request)->set_source(taken);
   writes->Delete(request.key);
 }
 

@@ -213,6 +213,10 @@ void DescribeAll(Reply* reply) {
 
 void DescribeSome(Words names, const Request&, const Environment&, Reply* reply) {
   if (names.empty()) return DescribeAll(reply);
+  if (names.size() > Commands().size()) {
+    reply->status = {Code::kInvalid, "more names than there are commands"};
+    return;
+  }
   reply->kind = Reply::Kind::kArray;
   for (const std::string_view name : names) {
     const Command* const command = FindRespCommand(name);

@@ -19,6 +19,9 @@ constexpr size_t kMaxBatchOperations = 1024;
 // Of values of any size, in memory until the batch is committed and answered.
 constexpr size_t kMaxBatchCopies = 4;
 
+// The same on disk only: a new expiry is a new record.
+constexpr size_t kMaxBatchRewrites = 64;
+
 Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
 
 // How many requests' keys are fetched at once: about what a core has under way to memory, twice.
@@ -55,7 +58,8 @@ size_t Session::Consume(std::string_view input, Writes* writes, std::string* rep
       break;
     }
     const bool enough = IsFull(*replies) || writes->operations() >= kMaxBatchOperations ||
-                        writes->copies() >= kMaxBatchCopies;
+                        writes->copies() >= kMaxBatchCopies ||
+                        writes->rewrites() >= kMaxBatchRewrites;
     const bool handled = !enough && Handle(parsed, writes, replies);
     if (handled) used += parsed.size;
     if (handled && memcached_ != nullptr) TookMemcached();
@@ -181,7 +185,7 @@ bool Session::Execute(const Parsed& parsed, Writes* writes, std::string* replies
   const Request& request = parsed.request;
   const Command& command = *request.command;
   const ReplyForm form{.protocol = parsed.protocol, .verb = request.verb};
-  if (in_transaction() && command.role == Role::kUsual) {
+  if (in_transaction() && (command.role == Role::kUsual || command.role == Role::kUnwatch)) {
     Enqueue(parsed, replies);
     return true;
   }
@@ -300,7 +304,8 @@ void Session::LookAt(std::string_view key, const Request& request, Reply* reply)
 void Session::ExecuteSlow(std::string* replies) {
   const std::unique_ptr<KeptRequest> kept = std::move(slow_);
   Reply reply;
-  kept->request.command->execute(kept->request, environment_, &reply);
+  reply.status = kept->refused;
+  if (kept->refused.ok()) kept->request.command->execute(kept->request, environment_, &reply);
   if (kept->request.silent) return;
   AppendReply({.protocol = kept->protocol, .verb = kept->request.verb}, reply, replies);
 }
@@ -357,9 +362,9 @@ void Session::Refuse(const Parsed& parsed, std::string* replies) {
 
 Status Session::ParseKept(KeptRequest* kept) const {
   if (kept->protocol == Protocol::kMemcached) {
-    kept->request =
-        MemcachedCommand(MemcachedParser().Next(kept->bytes, *limits_).request, *limits_);
-    return Status::Ok();
+    const MemcachedStep step = MemcachedParser().Next(kept->bytes, *limits_);
+    kept->request = MemcachedCommand(step.request, *limits_);
+    return step.kind == MemcachedStep::Kind::kRequest ? Status::Ok() : Invalid("bad request");
   }
   if (kept->protocol == Protocol::kLine) {
     return ParseRequest(SplitLine(kept->bytes), *limits_, &kept->decoded, &kept->request);

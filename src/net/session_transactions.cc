@@ -13,13 +13,13 @@ using Role = Command::Role;
 
 Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
 
-// A read in a transaction: the reply is made from a copy of what the key holds at its place.
+// A read in a transaction: a value is copied, the record may be gone when the reply is written.
 Effect LookInPlace(const Held& held, KeyUpdate* update) {
-  Held copy = held;
-  if (!update->MakeRoom(held.value.size())) return {};
+  Reply* const reply = update->reply();
+  update->request().command->look(held, update->request(), reply);
+  if (reply->kind != Reply::Kind::kValue || !update->MakeRoom(held.value.size())) return {};
   update->bytes()->assign(held.value);
-  copy.value = *update->bytes();
-  update->request().command->look(copy, update->request(), update->reply());
+  reply->value = *update->bytes();
   return {};
 }
 
@@ -43,9 +43,9 @@ void Session::Converse(const Parsed& parsed, Writes* writes, Reply* reply) {
         reply->status =
             Invalid(parsed.protocol == Protocol::kLine ? "not in a transaction: send BEGIN first"
                                                        : "DISCARD without MULTI");
+        return;
       }
-      transaction_.reset();
-      return;
+      return transaction_.reset();
     case Role::kWatch:
       return Watch(parsed.request, reply);
     case Role::kUnwatch:
@@ -78,7 +78,9 @@ void Session::Watch(const Request& request, Reply* reply) {
       reply->status = std::move(status);
       return;
     }
-    transaction_->Watch(key, status.ok() ? found.sequence() : 0);
+    const uint64_t sequence = status.ok() ? found.sequence() : 0;
+    reply->status = transaction_->Watch(key, sequence, limits_->max_transaction_size());
+    if (!reply->status.ok()) return;
   }
 }
 
@@ -88,7 +90,8 @@ void Session::Enqueue(const Parsed& parsed, std::string* replies) {
   if (command.execute != nullptr && !command.quick) {
     status = Invalid(std::string(command.name) + " can't be part of a transaction");
   } else {
-    status = transaction_->Add(parsed.protocol, parsed.bytes, limits_->max_line_size());
+    const size_t words = parsed.protocol == Protocol::kResp ? resp_.words().size() : 1;
+    status = transaction_->Add(parsed.protocol, parsed.bytes, words, limits_->max_transaction_size());
   }
   if (!status.ok()) {
     transaction_->Spoil();
@@ -169,7 +172,7 @@ void Session::AnswerPart(std::span<const Operation> operations, const KeptReques
     command.execute(kept.request, environment_, reply);
   } else if (command.look != nullptr) {
     AnswerLooks(kept.request, operations, reply);
-  } else {
+  } else if (!operations.empty()) {
     Answer(command, operations, reply);
   }
 }

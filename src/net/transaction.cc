@@ -9,6 +9,9 @@ namespace {
 // What a short request costs beside its bytes.
 constexpr size_t kOverhead = sizeof(KeptRequest) + 64;
 
+// What becomes of a key at the commit.
+constexpr size_t kWordOverhead = sizeof(KeyUpdate) + sizeof(Operation);
+
 Effect CheckUnchanged(const Held& held, KeyUpdate* update) {
   const uint64_t sequence = update->request().sequence;
   const bool same = held.exists ? sequence != 0 && held.sequence == sequence : sequence == 0;
@@ -18,18 +21,25 @@ Effect CheckUnchanged(const Held& held, KeyUpdate* update) {
 
 }  // namespace
 
-Status Transaction::Add(Protocol protocol, std::string_view bytes, size_t limit) {
-  bytes_ += bytes.size() + kOverhead;
+Status Transaction::Charge(size_t bytes, size_t limit) {
+  bytes_ += bytes;
   if (bytes_ > limit) {
     return {Code::kInvalid,
             "transaction too big: the limit is " + std::to_string(limit) + " bytes"};
   }
-  requests_.emplace_back(protocol, bytes);
   return Status::Ok();
 }
 
-void Transaction::Watch(std::string_view key, uint64_t sequence) {
-  watched_.push_back({std::string(key), sequence});
+Status Transaction::Add(Protocol protocol, std::string_view bytes, size_t words, size_t limit) {
+  Status status = Charge(bytes.size() + kOverhead + words * kWordOverhead, limit);
+  if (status.ok()) requests_.emplace_back(protocol, bytes);
+  return status;
+}
+
+Status Transaction::Watch(std::string_view key, uint64_t sequence, size_t limit) {
+  Status status = Charge(key.size() + sizeof(Watched) + kWordOverhead, limit);
+  if (status.ok()) watched_.push_back({std::string(key), sequence});
+  return status;
 }
 
 size_t Transaction::QueueGuards(Writes* writes) const {

@@ -49,11 +49,13 @@ class Transaction {
   void Spoil() { spoilt_ = true; }
   bool spoilt() const { return spoilt_; }
 
-  // kInvalid: with it, they would take more than `limit` bytes.
-  Status Add(Protocol protocol, std::string_view bytes, size_t limit);
+  // A request of so many words. kInvalid: with it, all would take more than `limit` bytes, those of
+  // what their words become included.
+  Status Add(Protocol protocol, std::string_view bytes, size_t words, size_t limit);
   std::deque<KeptRequest>& requests() { return requests_; }
 
-  void Watch(std::string_view key, uint64_t sequence);
+  // kInvalid: as Add.
+  Status Watch(std::string_view key, uint64_t sequence, size_t limit);
   void Unwatch() { watched_.clear(); }
   const std::vector<Watched>& watched() const { return watched_; }
 
@@ -63,6 +65,8 @@ class Transaction {
   static void Guard(size_t first, size_t guards, Writes* writes);
 
  private:
+  Status Charge(size_t bytes, size_t limit);
+
   bool begun_ = false;
   bool spoilt_ = false;
   size_t bytes_ = 0;

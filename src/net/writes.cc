@@ -25,7 +25,7 @@ bool KeyUpdate::MakeRoom(size_t size) {
 }
 
 void Writes::Clear() {
-  copies_ = 0;
+  copies_ = rewrites_ = 0;
   batch_.Clear();
   replies_.clear();
   if (!updates_.empty()) std::deque<KeyUpdate>().swap(updates_);

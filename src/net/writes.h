@@ -87,6 +87,12 @@ class Writes {
     Change(key, change, request);
     copies_++;
   }
+  // The same where the value is written again as it is.
+  KeyUpdate* ChangeByRewrite(std::string_view key, KeyUpdate::Change change,
+                             const Request& request) {
+    rewrites_++;
+    return Change(key, change, request);
+  }
   void Expect(const PendingReply& reply) { replies_.push_back(reply); }
 
   bool empty() const { return replies_.empty(); }
@@ -98,6 +104,7 @@ class Writes {
   // How many bytes all copies may take, to be set while it is empty; and how many there are.
   void SetRoom(size_t room) { room_ = room; }
   size_t copies() const { return copies_; }
+  size_t rewrites() const { return rewrites_; }
 
   void Clear();  // keeps some of the memory for the next
 
@@ -107,6 +114,7 @@ class Writes {
   std::vector<PendingReply> replies_;
   size_t room_ = 0;
   size_t copies_ = 0;
+  size_t rewrites_ = 0;
 };
 
 }  // namespace keystone

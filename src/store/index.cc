@@ -68,9 +68,9 @@ Status Index::FindIn(std::string_view key, uint64_t hash, RecordView* record,
   return status;
 }
 
-Status Index::Find(std::string_view key, RecordView* record) const {
-  Location where;
-  return FindIn(key, Hash(key), record, &where);
+Status Index::Find(std::string_view key, RecordView* record, Location* where) const {
+  Location unused;
+  return FindIn(key, Hash(key), record, where != nullptr ? where : &unused);
 }
 
 void Index::PrefetchSlot(std::string_view key) const {

@@ -36,7 +36,7 @@ class Index {
 
   // The live record of `key`, its body's CRC unchecked. kNotFound; kCorrupt where a record that may
   // be the key's can't be trusted.
-  Status Find(std::string_view key, RecordView* record) const;
+  Status Find(std::string_view key, RecordView* record, Location* where = nullptr) const;
 
   // Start to load what a Find of `key` will read into the processor's caches: its slot, and then,
   // once that is there, its record. Worth it where several keys are about to be looked up.

@@ -49,7 +49,7 @@ void EncodeSegmentHeader(const SegmentHeader& header, char* out);
 // kCorrupt says what is wrong.
 Result<SegmentHeader> DecodeSegmentHeader(std::string_view bytes);
 
-class Segment {
+class Segment : public std::enable_shared_from_this<Segment> {
  public:
   enum class Access { kReadOnly, kAppend };
 

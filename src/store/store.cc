@@ -67,7 +67,7 @@ struct Store::Parts {
   void RunKeeper();
   void KeepOnce(SegmentWatch* watch);
   void StartHints();
-  Status Locate(std::string_view key, RecordView* record);
+  Status Locate(std::string_view key, RecordView* record, Location* where = nullptr);
   Status MissIfExpired(const RecordView& record);
   KeyWalk Walk(uint64_t cursor) { return {index.get(), &segments, &reaper, &log, cursor}; }
   uint64_t RandomPosition();
@@ -159,8 +159,8 @@ Status Store::Close() {
 
 // ---- reads
 
-Status Store::Parts::Locate(std::string_view key, RecordView* record) {
-  Status status = index->Find(key, record);
+Status Store::Parts::Locate(std::string_view key, RecordView* record, Location* where) {
+  Status status = index->Find(key, record, where);
   if (status.ok() && record->expires_at_ms != 0) status = MissIfExpired(*record);
   if (!status.ok() && status.code() != Code::kNotFound) {
     log.Write(Priority::kCritical, "%s", status.message().c_str());
@@ -180,12 +180,14 @@ Status Store::Get(std::string_view key, FoundValue* found) {
   found->pass_ = Gate::Pass(&parts_->gate);
   found->faults_before_ = BusGuard::faults();
   RecordView record;
-  Status status = parts_->Locate(key, &record);
+  Location where;
+  Status status = parts_->Locate(key, &record, &where);
   if (status.ok()) {
     status = VerifyBody(parts_->segments, record);
     if (!status.ok()) parts_->log.Write(Priority::kCritical, "%s", status.message().c_str());
   }
   if (status.ok()) {
+    found->segment_ = where.segment;
     found->value_ = record.value;
     found->attributes_ = record.attributes();
     found->sequence_ = record.sequence;
@@ -208,9 +210,9 @@ bool PinnedValue::spoilt() const {
 
 PinnedValue Store::Pin(FoundValue found) {
   PinnedValue pinned;
-  for (const auto& segment : parts_->segments.All()) {
-    if (segment->Holds(found.body_.data())) pinned.segment_ = segment;
-  }
+  // A compaction may have taken it out of the log meanwhile: it is found as long as the gate is
+  // held.
+  pinned.segment_ = parts_->segments.Find(found.segment_)->shared_from_this();
   pinned.value_ = found.value_;
   pinned.body_ = found.body_;
   pinned.body_crc_ = found.body_crc_;
@@ -284,7 +286,10 @@ Status Store::RandomKey(std::string* key) {
 // ---- writes
 
 Status Store::Apply(Batch* batch) {
-  if (batch->empty()) return Status::Ok();
+  if (batch->empty()) {
+    batch->set_status(Status::Ok());
+    return Status::Ok();
+  }
   Apply(std::span<Batch* const>(&batch, 1));
   return batch->status();
 }
@@ -333,12 +338,12 @@ void Store::Parts::RunKeeper() {
 }
 
 void Store::Parts::KeepOnce(SegmentWatch* watch) {
-  Reap();
   // A failure has turned the store read-only and is in the log.
   if (options.fsync == FsyncPolicy::kEverySecond) (void)commit->SyncDirty();
   commit->WatchActive(watch);
   ReclaimIndex();
   reserve->Retake(compaction->running() ? compaction->NeededBytes() : 0);
+  Reap();  // which may take longer than the others can wait
 }
 
 // What room is left on a full disk is not for this.

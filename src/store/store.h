@@ -84,6 +84,7 @@ class FoundValue {
  private:
   friend class Store;
   Gate::Pass pass_;
+  uint32_t segment_ = 0;  // its number
   std::string_view value_;
   Attributes attributes_;
   uint64_t sequence_ = 0;

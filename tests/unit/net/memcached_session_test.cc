@@ -125,6 +125,16 @@ TEST_GROUP(MemcachedSession) {
   }
 };
 
+TEST(MemcachedSession, WhatIsSkippedIsNeverExecuted) {
+  const std::string refused = "set " + std::string(251, 'k') + " 0 0 ";
+  Say("set a 0 0 1\r\n1\r\n");
+  CHECK_TRUE(Say(refused + "1\r\nx\r\nflush_all\r\n").ends_with("\r\nOK\r\n"));
+  CHECK_EQUAL("END\r\n", Say("get a\r\n"));
+  Say("set a 0 0 1\r\n1\r\n");
+  CHECK_TRUE(Say(refused + "14\r\nflush_all 9999\r\nflush_all\r\n").ends_with("\r\nOK\r\n"));
+  CHECK_EQUAL("END\r\n", Say("get a\r\n"));
+}
+
 TEST(MemcachedSession, StoresAndFetches) {
   CheckSaid("STORED\r\n", "set k 7 0 5\r\nhello\r\n");
   CheckSaid("VALUE k 7 5\r\nhello\r\nEND\r\n", "get k\r\n");

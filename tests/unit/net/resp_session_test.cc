@@ -447,8 +447,9 @@ TEST(RespSession, EveryByteRoundTripsThroughKeysAndValues) {
   std::string all;
   for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
   std::string input;
+  const std::string pattern = "\0*"s;
   for (const std::vector<std::string_view>& words :
-       {std::vector<std::string_view>{"SET", all, all}, {"GET", all}, {"KEYS", "\0*"s}}) {
+       {std::vector<std::string_view>{"SET", all, all}, {"GET", all}, {"KEYS", pattern}}) {
     AppendRespArrayHeader(words.size(), &input);
     for (const std::string_view word : words) AppendRespBulk(word, &input);
   }

@@ -268,6 +268,42 @@ TEST(Session, ATransactionWithARefusedRequestDoesNothing) {
   }
 }
 
+TEST(Session, WatchedKeysStayWatchedUntilTheTransactionEnds) {
+  const auto resp = [](std::string_view command) {
+    return "*1\r\n$" + std::to_string(command.size()) + "\r\n" + std::string(command) + "\r\n";
+  };
+  const std::string watch = "*2\r\n$5\r\nWATCH\r\n$1\r\nk\r\nSET k 1\n";
+  CHECK_EQUAL("+OK\r\nOK\n-ERR DISCARD without MULTI\r\n+OK\r\nQUEUED\n*-1\r\n"s,
+              Ask(watch + resp("DISCARD") + resp("MULTI") + "SET r 1\n" + resp("EXEC")));
+  CHECK_EQUAL("+OK\r\nOK\n+OK\r\n+QUEUED\r\nQUEUED\n*-1\r\n"s,
+              Ask(watch + resp("MULTI") + resp("UNWATCH") + "SET r 1\n" + resp("EXEC")));
+  CHECK_EQUAL("+OK\r\nOK\n+OK\r\n+OK\r\nQUEUED\n*1\r\n+OK\r\n"s,
+              Ask(watch + resp("UNWATCH") + resp("MULTI") + "SET r 1\n" + resp("EXEC")));
+  CHECK_EQUAL("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n"s,
+              Ask(resp("MULTI") + resp("UNWATCH") + resp("EXEC")));
+}
+
+TEST(Session, ManyWordsOfATransactionAreBounded) {
+  limits.max_value_size = 1000;
+  NewSession();
+  std::string input = "*10001\r\n$4\r\nMGET\r\n";
+  for (int i = 0; i < 10000; i++) input += "$1\r\na\r\n";
+  const std::string replies = Ask("BEGIN\n" + input + "COMMIT\n");
+  CHECK_TRUE(replies.starts_with("OK\n-ERR transaction too big: the limit is "));
+}
+
+TEST(Session, AFailureIsNotTheReplyToALaterTransaction) {
+  std::string replies;
+  session->Consume("SET a 1\n", &writes, &replies);
+  writes.batch().set_status({Code::kIo, "append: broken"});
+  session->Committed(&writes, &replies);
+  replies.clear();
+  session->Consume("BEGIN\nPING\nCOMMIT\n", &writes, &replies);
+  CHECK_TRUE(store->Apply(&writes.batch()).ok());
+  session->Committed(&writes, &replies);
+  CHECK_EQUAL("OK\nQUEUED\nOK 1\nOK PONG\n"s, replies);
+}
+
 TEST(Session, AnEmptyTransactionIsOne) { CHECK_EQUAL("OK\nOK 0\n"s, Ask("BEGIN\nCOMMIT\n")); }
 
 TEST(Session, ATransactionAnswersWhatNeedsNoKey) {
@@ -286,7 +322,7 @@ TEST(Session, ATransactionIsBounded) {
   limits.max_value_size = 1000;
   NewSession();
   std::string input = "BEGIN\n";
-  for (int i = 0; i < 50; i++) input += "SET k " + std::string(900, 'v') + "\n";
+  for (int i = 0; i < 5000; i++) input += "SET k " + std::string(900, 'v') + "\n";
   const std::string replies = Ask(input + "COMMIT\nCOUNT\n");
   CHECK_TRUE(replies.find("ERROR transaction too big: the limit is ") != replies.npos);
   CHECK_TRUE(replies.ends_with("nothing was done\nOK 0\n"));

@@ -1,11 +1,13 @@
 #include "store/store.h"
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <memory>
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "faults.h"
@@ -59,6 +61,37 @@ TEST(Store, GetsWhatWasSet) {
   CheckOk(Set(*store, "key", "other"));
   CheckValue(*store, "key", "other");
   LONGS_EQUAL(1, store->Count());
+}
+
+// Between the switch to the new log and the end of the compaction a key may still be found in a
+// segment that is no part of the log any more.
+TEST(Store, APinnedValueOutlivesACompactionThatIsNearlyDone) {
+  for (int round = 0; round < 2; round++) {
+    for (int i = 0; i < 100000;) {
+      Batch batch;
+      std::vector<std::string> keys;
+      for (int end = i + 1000; i < end; i++) keys.push_back("key" + std::to_string(i));
+      for (const std::string& key : keys) batch.Set(key, "value");
+      CheckOk(store->Apply(&batch));
+    }
+  }
+  const std::string value(20000, 'x');
+  CheckOk(Set(*store, "big", value));
+  const uint64_t before = store->Stats().log_bytes;
+  std::vector<keystone::PinnedValue> pinned;
+  std::atomic<bool> done = false;
+  std::thread compaction([&] {
+    (void)store->Compact(keystone::CompactionMode::kOnline);
+    done = true;
+  });
+  while (!done) {
+    if (store->Stats().log_bytes > before * 3 / 4 || pinned.size() > 1000) continue;
+    FoundValue found;
+    if (store->Get("big", &found).ok()) pinned.push_back(store->Pin(std::move(found)));
+  }
+  compaction.join();
+  CHECK_FALSE(pinned.empty());
+  for (const auto& pin : pinned) CHECK_TRUE(pin.value() == value);
 }
 
 TEST(Store, ADeletedKeyIsGone) {
