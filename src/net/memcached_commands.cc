@@ -13,7 +13,7 @@ namespace keystone {
 
 namespace {
 
-// Memcached takes nothing larger for a number, either.
+// Where it has become shorter it is filled up to its old size.
 constexpr size_t kMaxNumberSize = 1024;
 
 MemcachedVerb VerbOf(const KeyUpdate& update) {
