@@ -91,7 +91,8 @@ void Session::Enqueue(const Parsed& parsed, std::string* replies) {
     status = Invalid(std::string(command.name) + " can't be part of a transaction");
   } else {
     const size_t words = parsed.protocol == Protocol::kResp ? resp_.words().size() : 1;
-    status = transaction_->Add(parsed.protocol, parsed.bytes, words, limits_->max_transaction_size());
+    status =
+        transaction_->Add(parsed.protocol, parsed.bytes, words, limits_->max_transaction_size());
   }
   if (!status.ok()) {
     transaction_->Spoil();
