@@ -39,6 +39,7 @@ class [[nodiscard]] Status {
 
   static Status Ok() { return {}; }
   static Status NotFound() { return {Code::kNotFound, {}}; }
+  static Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
   // "operation object: strerror(error)"; the code follows from `error`.
   static Status FromErrno(std::string_view operation, std::string_view object, int error);
 

@@ -48,8 +48,13 @@ constexpr Command RespExecute(std::string_view name, int arity, Parse parse,
 }
 
 constexpr Command RespSlow(std::string_view name, int arity, Parse parse,
-                           decltype(Command::execute) execute) {
-  return {.name = name, .arity = arity, .parse = parse, .execute = execute, .slow = true};
+                           decltype(Command::execute) execute, Counter Counters::*counter) {
+  return {.name = name,
+          .arity = arity,
+          .parse = parse,
+          .counter = counter,
+          .execute = execute,
+          .slow = true};
 }
 
 // The busiest come first: commands are looked for from the front.
@@ -234,8 +239,8 @@ constexpr std::array kCommands = {
     RespLook("TOUCH", -2, ParseRespKeys, LookAtPresence, Command::Each::kSum),
     RespExecute("DBSIZE", 1, nullptr, ExecuteCount),
     RespExecute("RANDOMKEY", 1, nullptr, ExecuteRandomKey),
-    RespSlow("FLUSHALL", -1, ParseRespFlush, ExecuteFlush),
-    RespSlow("FLUSHDB", -1, ParseRespFlush, ExecuteFlush),
+    RespSlow("FLUSHALL", -1, ParseRespFlush, ExecuteClear, &Counters::flushes),
+    RespSlow("FLUSHDB", -1, ParseRespFlush, ExecuteClear, &Counters::flushes),
     RespExecute("ECHO", 2, ParseRespWords, ExecuteEcho),
     RespExecute("SELECT", 2, ParseRespSelect, ExecuteNothing),
     RespExecute("HELLO", -1, ParseRespWords, ExecuteHello),

@@ -8,6 +8,10 @@ namespace keystone {
 
 namespace {
 
+constexpr int64_t kNoKey = -2;
+constexpr int64_t kNoExpiry = -1;
+constexpr uint64_t kMsPerSecond = 1000;
+
 // A later value of the same key goes on with what it was stored with.
 Effect Keep(const Held& held, std::string_view value) {
   return {.kind = Effect::Kind::kSet, .value = value, .attributes = held.attributes};
@@ -93,17 +97,23 @@ void LookAtPresence(const Held& held, const Request&, Reply* reply) {
   reply->absent = !held.exists;
 }
 
-void LookAtTtl(const Held& held, const Request&, Reply* reply) {
+void ReplyWithTime(const Held& held, Reply* reply, int64_t (*time)(uint64_t expires_at_ms)) {
   reply->kind = Reply::Kind::kInteger;
   reply->absent = !held.exists;
-  reply->number = -2;
-  if (!held.exists) return;
-  reply->number = -1;
-  if (held.attributes.expires_at_ms == 0) return;
-  const uint64_t now_ms = UnixTimeMs();
-  const uint64_t left_ms =
-      held.attributes.expires_at_ms - std::min(now_ms, held.attributes.expires_at_ms);
-  reply->number = static_cast<int64_t>((left_ms + 500) / 1000);
+  if (!held.exists) {
+    reply->number = kNoKey;
+  } else if (held.attributes.expires_at_ms == 0) {
+    reply->number = kNoExpiry;
+  } else {
+    reply->number = time(held.attributes.expires_at_ms);
+  }
+}
+
+void LookAtTtl(const Held& held, const Request&, Reply* reply) {
+  ReplyWithTime(held, reply, [](uint64_t expires_at_ms) {
+    const uint64_t left_ms = expires_at_ms - std::min(UnixTimeMs(), expires_at_ms);
+    return static_cast<int64_t>((left_ms + kMsPerSecond / 2) / kMsPerSecond);
+  });
 }
 
 void QueueSet(const Request& request, Writes* writes) {

@@ -3,6 +3,7 @@
 #ifndef KEYSTONE_NET_KEY_COMMANDS_H_
 #define KEYSTONE_NET_KEY_COMMANDS_H_
 
+#include <cstdint>
 #include <span>
 
 #include "net/reply.h"
@@ -18,7 +19,11 @@ void LookAtTtl(const Held& held, const Request& request, Reply* reply);       //
 // Fills in what GET answers.
 void ReplyWithValue(const Held& held, Reply* reply);
 
-// The same where the reply is made from the update, when what was held may be gone.
+// What `time` makes of the date; negative where there is none, or no key.
+void ReplyWithTime(const Held& held, Reply* reply, int64_t (*time)(uint64_t expires_at_ms));
+
+// The same as ReplyWithValue where the reply is made from the update, when what was held may be
+// gone.
 bool ReplyWithCopy(const Held& held, KeyUpdate* update);
 
 // SET, with the request's condition, attributes and so on.

@@ -8,8 +8,8 @@
 #include "base/base64.h"
 #include "base/clock.h"
 #include "base/escape.h"
+#include "net/limits.h"
 #include "net/pattern.h"
-#include "net/session.h"
 
 namespace keystone {
 namespace {
@@ -61,20 +61,12 @@ void AppendText(std::string_view bytes, Unprintable unprintable, std::string* ou
   }
 }
 
-Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
-
 Status WrongUsage(const Command& command) {
-  return Invalid("usage: " + std::string(command.usage));
+  return Status::Invalid("usage: " + std::string(command.usage));
 }
 
 Status ControlByte() {
-  return Invalid("control byte in a command or key: send the key as base64:");
-}
-
-Status CheckSize(std::string_view what, size_t size, size_t limit) {
-  if (size <= limit) return Status::Ok();
-  return Invalid(std::string(what) + " too long: " + std::to_string(size) +
-                 " bytes, the limit is " + std::to_string(limit));
+  return Status::Invalid("control byte in a command or key: send the key as base64:");
 }
 
 // Puts decoded bytes in place of a "base64:" form; other text stays as it is.
@@ -82,8 +74,8 @@ Status Decode(std::string_view what, DecodedBytes* decoded, std::string_view* te
   if (!text->starts_with(kBase64Mark)) return Status::Ok();
   std::optional<std::string> bytes = DecodeBase64(text->substr(kBase64Mark.size()));
   if (!bytes) {
-    return Invalid("bad base64 in the " + std::string(what) +
-                   ": it takes the standard alphabet, padded with =");
+    return Status::Invalid("bad base64 in the " + std::string(what) +
+                           ": it takes the standard alphabet, padded with =");
   }
   *text = decoded->emplace_front(std::move(*bytes));
   return Status::Ok();
@@ -118,14 +110,15 @@ bool ParseNumber(std::string_view text, Number* number) {
 Status ParseScan(const Line& line, const Limits& limits, DecodedBytes* decoded, Request* request) {
   if (!line.has_key) return WrongUsage(*line.command);
   if (!ParseNumber(line.key, &request->cursor)) {
-    return Invalid("bad cursor '" + Escape(line.key) +
-                   "': start with 0, go on with the one of the last reply");
+    return Status::Invalid("bad cursor '" + Escape(line.key) +
+                           "': start with 0, go on with the one of the last reply");
   }
   if (!line.has_value) return Status::Ok();
   const size_t space = line.value.find(' ');
   const bool in_range = ParseNumber(line.value.substr(0, space), &request->count) &&
                         request->count >= 1 && request->count <= kMaxScanCount;
-  if (!in_range) return Invalid("bad count: it must be 1 to " + std::to_string(kMaxScanCount));
+  if (!in_range)
+    return Status::Invalid("bad count: it must be 1 to " + std::to_string(kMaxScanCount));
   request->count = std::min(request->count, kMaxScanBytes / limits.max_key_size);
   if (space == line.value.npos) return Status::Ok();
   const std::string_view prefix = line.value.substr(space + 1);
@@ -137,7 +130,7 @@ Status ParseSeconds(std::string_view text, Request* request) {
   constexpr int64_t kMost = int64_t{1} << 53;  // far beyond any date, and no sum overflows
   int64_t seconds = 0;
   if (!ParseNumber(text, &seconds) || seconds > kMost / 1000 || seconds < -kMost / 1000) {
-    return Invalid("bad number of seconds '" + Escape(text) + "'");
+    return Status::Invalid("bad number of seconds '" + Escape(text) + "'");
   }
   const int64_t at_ms = static_cast<int64_t>(UnixTimeMs()) + seconds * 1000;
   request->attributes.expires_at_ms = static_cast<uint64_t>(std::max<int64_t>(at_ms, 1));
@@ -151,7 +144,7 @@ Status ParseKeyed(const Line& line, const Limits& limits, DecodedBytes* decoded,
   if (!line.has_key || line.has_value != wants_value) return WrongUsage(*line.command);
   Status status = ParseKey("key", line.key, limits, decoded, &request->key);
   if (!status.ok()) return status;
-  if (request->key.empty()) return Invalid("empty key: a key has 1 byte or more");
+  if (request->key.empty()) return Status::Invalid("empty key: a key has 1 byte or more");
   if (!wants_value) return Status::Ok();
   if (arguments == Command::Arguments::kKeyAndSeconds) return ParseSeconds(line.value, request);
   return ParseValue(line.value, limits, decoded, &request->value);
@@ -164,7 +157,8 @@ Status ParsePattern(const Line& line, const Limits& limits, DecodedBytes* decode
   bool exact = false;
   std::string_view text;
   if (!ParsePrefixPattern(line.key, &text, &exact)) {
-    return Invalid("bad pattern '" + Escape(line.key) + "': only prefix* can be looked for");
+    return Status::Invalid("bad pattern '" + Escape(line.key) +
+                           "': only prefix* can be looked for");
   }
   if (Status status = ParseKey("prefix", text, limits, decoded, &text); !status.ok()) return status;
   request->prefix = text;
@@ -183,7 +177,7 @@ Status ParseRange(const Line& line, const Limits& limits, DecodedBytes* decoded,
       return WrongUsage(*line.command);
     }
     if (!ParseNumber(rest.substr(second + 1), &request->limit) || request->limit == 0) {
-      return Invalid("bad limit: it must be a number, 1 or more");
+      return Status::Invalid("bad limit: it must be a number, 1 or more");
     }
   }
   Status status = ParseKey("start", line.key, limits, decoded, &request->key);
@@ -225,17 +219,6 @@ void AppendReason(std::string_view text, std::string* out) {
     } else {
       *out += c;
     }
-  }
-}
-
-std::string_view Reason(const Status& status) {
-  switch (status.code()) {
-    case Code::kNoSpace:
-      return "log device full: writes are refused, reads go on";
-    case Code::kBusy:
-      return "compaction already running";
-    default:
-      return status.message();
   }
 }
 
@@ -299,7 +282,7 @@ Status ParseRequest(const Line& line, const Limits& limits, DecodedBytes* decode
   request->command = line.command;
   if (line.command == nullptr) {
     if (HoldsAny(line.word, kNotInKeys)) return ControlByte();
-    return Invalid("unknown command '" + Escape(line.word) + "' (try HELP)");
+    return Status::Invalid("unknown command '" + Escape(line.word) + "' (try HELP)");
   }
   switch (line.command->arguments) {
     case Command::Arguments::kKey:
@@ -343,7 +326,7 @@ void AppendLineStatus(const Status& status, std::string* out) {
       return;
     default:
       out->append("ERROR ");
-      AppendReason(Reason(status), out);
+      AppendReason(ReasonFor(status), out);
       *out += '\n';
   }
 }

@@ -5,7 +5,7 @@
 #include <charconv>
 #include <limits>
 
-#include "net/session.h"
+#include "net/limits.h"
 
 namespace keystone {
 namespace {

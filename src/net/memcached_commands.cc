@@ -1,6 +1,5 @@
 #include "net/memcached_commands.h"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -90,11 +89,6 @@ void ExecuteMemcachedStats(const Request& request, const Environment& environmen
     reply->kind = Reply::Kind::kText;
     reply->text = about == "reset" ? "RESET" : "ERROR";
   }
-}
-
-void ExecuteClear(const Request& request, const Environment& environment, Reply* reply) {
-  environment.host->ClearLater(std::chrono::milliseconds(request.number));
-  if (request.number == 0) reply->status = environment.store->Clear();
 }
 
 }  // namespace keystone

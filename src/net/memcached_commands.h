@@ -21,9 +21,6 @@ void QueueStep(const Request& request, Writes* writes);
 // size, as memcached keeps them.
 void ExecuteMemcachedStats(const Request& request, const Environment& environment, Reply* reply);
 
-// flush_all, after `number` ms.
-void ExecuteClear(const Request& request, const Environment& environment, Reply* reply);
-
 }  // namespace keystone
 
 #endif  // KEYSTONE_NET_MEMCACHED_COMMANDS_H_

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "net/command.h"
-#include "net/session.h"
+#include "net/limits.h"
 
 namespace keystone {
 

@@ -10,10 +10,10 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "net/command.h"
+#include "net/limits.h"
 #include "net/pattern.h"
 #include "net/resp.h"
 #include "net/resp_request.h"
-#include "net/session.h"
 
 namespace keystone {
 
@@ -23,10 +23,9 @@ constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
 constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();
 constexpr int64_t kMsPerSecond = 1000;
 
-Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
-
 Status InvalidExpiry(const Request& request) {
-  return Invalid("invalid expire time in '" + LowerCase(request.command->name) + "' command");
+  return Status::Invalid("invalid expire time in '" + LowerCase(request.command->name) +
+                         "' command");
 }
 
 // How a time is given.
@@ -66,7 +65,7 @@ Status ReadNewExpiry(Words words, const TimeForm& form, const Limits& limits, Re
   if (Status status = ParseRespKey(words, limits, request); !status.ok()) return status;
   int64_t time = 0;
   int64_t unix_ms = 0;
-  if (words.size() > 2) return Invalid("Unsupported option " + std::string(words[2]));
+  if (words.size() > 2) return Status::Invalid("Unsupported option " + std::string(words[2]));
   if (!ParseRespInteger(words[1], &time)) return NotAnInteger();
   if (!ToUnixMs(time, form, &unix_ms)) return InvalidExpiry(*request);
   request->attributes.expires_at_ms = static_cast<uint64_t>(std::max<int64_t>(unix_ms, 1));
@@ -154,7 +153,7 @@ Status ReadIncrement(Words words, const Limits& limits, Request* request) {
 Status ReadPattern(std::string_view pattern, const Limits& limits, Request* request) {
   bool exact = false;
   if (!ParsePrefixPattern(pattern, &request->prefix, &exact)) {
-    return Invalid("bad pattern '" + Escape(pattern) + "': only prefix* can be looked for");
+    return Status::Invalid("bad pattern '" + Escape(pattern) + "': only prefix* can be looked for");
   }
   if (exact) request->key = request->end = request->prefix;
   if (!request->prefix.empty()) return CheckRespKey(request->prefix, limits);
@@ -242,7 +241,7 @@ Status ParseRespIncrBy(Words words, const Limits& limits, Request* request) {
 
 Status ParseRespDecrBy(Words words, const Limits& limits, Request* request) {
   if (Status status = ReadIncrement(words, limits, request); !status.ok()) return status;
-  if (request->number == kLeast) return Invalid("decrement would overflow");
+  if (request->number == kLeast) return Status::Invalid("decrement would overflow");
   request->number = -request->number;
   return Status::Ok();
 }
@@ -271,7 +270,7 @@ Status ParseRespPing(Words words, const Limits&, Request* request) {
 Status ParseRespSelect(Words words, const Limits&, Request*) {
   int64_t number = 0;
   if (!ParseRespInteger(words[0], &number)) return NotAnInteger();
-  return number == 0 ? Status::Ok() : Invalid("DB index is out of range");
+  return number == 0 ? Status::Ok() : Status::Invalid("DB index is out of range");
 }
 
 Status ParseRespFlush(Words words, const Limits&, Request*) {
@@ -298,7 +297,7 @@ Status ParseRespKeysPattern(Words words, const Limits& limits, Request* request)
 }
 
 Status ParseRespScan(Words words, const Limits& limits, Request* request) {
-  if (!ReadCursor(words[0], &request->cursor)) return Invalid("invalid cursor");
+  if (!ReadCursor(words[0], &request->cursor)) return Status::Invalid("invalid cursor");
   for (size_t i = 1; i < words.size(); i += 2) {
     if (i + 1 == words.size()) return SyntaxError();
     const std::string_view argument = words[i + 1];

@@ -14,11 +14,7 @@ namespace keystone {
 
 namespace {
 
-constexpr int64_t kNoKey = -2;
-constexpr int64_t kNoExpiry = -1;
 constexpr uint64_t kMsPerSecond = 1000;
-
-Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
 
 Effect ChangeByIncrement(const Held& held, KeyUpdate* update) {
   Reply* const reply = update->reply();
@@ -28,7 +24,7 @@ Effect ChangeByIncrement(const Held& held, KeyUpdate* update) {
     return {};
   }
   if (__builtin_add_overflow(number, update->request().number, &number)) {
-    reply->status = Invalid("increment or decrement would overflow");
+    reply->status = Status::Invalid("increment or decrement would overflow");
     return {};
   }
   reply->kind = Reply::Kind::kInteger;
@@ -42,7 +38,7 @@ Effect ChangeByAppend(const Held& held, KeyUpdate* update) {
   Reply* const reply = update->reply();
   const size_t size = held.value.size() + request.value.size();
   if (size > request.limit) {
-    reply->status = Invalid("string exceeds maximum allowed size (max-value-size)");
+    reply->status = Status::Invalid("string exceeds maximum allowed size (max-value-size)");
     return {};
   }
   if (!update->MakeRoom(size)) return {};
@@ -84,7 +80,7 @@ AbsentGuard& TheAbsentGuard() {
 Effect TakeValue(const Held& held, KeyUpdate* update) {
   Reply* const reply = update->reply();
   if (!held.exists) {
-    reply->status = Invalid("no such key");
+    reply->status = Status::Invalid("no such key");
     return {.kind = Effect::Kind::kSkip};
   }
   reply->value = held.value;
@@ -95,18 +91,6 @@ Effect TakeValue(const Held& held, KeyUpdate* update) {
 Effect PutValue(const Held&, KeyUpdate* update) {
   const Reply& taken = *update->source()->reply();
   return {.kind = Effect::Kind::kSet, .value = taken.value, .attributes = taken.attributes};
-}
-
-void ReplyWithTime(const Held& held, Reply* reply, int64_t (*time)(uint64_t expires_at_ms)) {
-  reply->kind = Reply::Kind::kInteger;
-  reply->absent = !held.exists;
-  if (!held.exists) {
-    reply->number = kNoKey;
-  } else if (held.attributes.expires_at_ms == 0) {
-    reply->number = kNoExpiry;
-  } else {
-    reply->number = time(held.attributes.expires_at_ms);
-  }
 }
 
 }  // namespace

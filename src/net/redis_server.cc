@@ -14,6 +14,7 @@
 #include "net/resp.h"
 #include "net/resp_request.h"
 #include "net/session.h"
+#include "net/stats.h"
 
 namespace keystone {
 
@@ -21,9 +22,8 @@ namespace {
 
 constexpr uint64_t kMsPerSecond = 1000;
 constexpr size_t kMostQuoted = 128;  // as Redis does
+constexpr size_t kMostName = 1024;   // bytes that a client may give itself
 constexpr size_t kMostPattern = 64;  // of a parameter's name: what is longer matches none
-
-Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
 
 // A reply's items.
 
@@ -69,8 +69,9 @@ void Execute(std::span<const Subcommand> subcommands, const Request& request,
       subcommands.begin(), subcommands.end(),
       [&](const Subcommand& subcommand) { return EqualsIgnoringCase(subcommand.name, name); });
   if (found == subcommands.end()) {
-    reply->status = Invalid("unknown subcommand '" + std::string(name.substr(0, kMostQuoted)) +
-                            "'. Try " + std::string(request.command->name) + " HELP.");
+    reply->status =
+        Status::Invalid("unknown subcommand '" + std::string(name.substr(0, kMostQuoted)) +
+                        "'. Try " + std::string(request.command->name) + " HELP.");
     return;
   }
   const int count = static_cast<int>(request.words.size()) + 1;
@@ -85,8 +86,9 @@ void Execute(std::span<const Subcommand> subcommands, const Request& request,
 
 Status SetName(std::string_view name, ClientState* client) {
   if (!std::all_of(name.begin(), name.end(), [](char c) { return c >= '!' && c <= '~'; })) {
-    return Invalid("Client names cannot contain spaces, newlines or special characters.");
+    return Status::Invalid("Client names cannot contain spaces, newlines or special characters.");
   }
+  if (name.size() > kMostName) return Status::Invalid("client name too long");
   client->name = name;
   return Status::Ok();
 }
@@ -106,7 +108,7 @@ constexpr Subcommand kClientSubcommands[] = {
      [](Words arguments, const Request&, const Environment&, Reply* reply) {
        if (EqualsIgnoringCase(arguments[0], "LIB-NAME")) return;
        if (EqualsIgnoringCase(arguments[0], "LIB-VER")) return;
-       reply->status = Invalid("Unrecognized option '" + std::string(arguments[0]) + "'");
+       reply->status = Status::Invalid("Unrecognized option '" + std::string(arguments[0]) + "'");
      }},
     {"ID", 2,
      [](Words, const Request&, const Environment& environment, Reply* reply) {
@@ -120,18 +122,6 @@ constexpr Subcommand kClientSubcommands[] = {
      }}};
 
 // ---- CONFIG
-
-std::string_view NameOf(FsyncPolicy policy) {
-  switch (policy) {
-    case FsyncPolicy::kAlways:
-      return "always";
-    case FsyncPolicy::kEverySecond:
-      return "everysec";
-    case FsyncPolicy::kNo:
-      return "no";
-  }
-  return "unknown";
-}
 
 // What benchmarks and libraries look at before they begin.
 void GetConfig(Words patterns, const Request& request, const Environment& environment,
@@ -160,10 +150,10 @@ constexpr Subcommand kConfigSubcommands[] = {
     {"GET", -3, GetConfig},
     {"SET", -4,
      [](Words, const Request&, const Environment&, Reply* reply) {
-       reply->status = Invalid("CONFIG SET is not supported: see keystoned.conf(5)");
+       reply->status = Status::Invalid("CONFIG SET is not supported: see keystoned.conf(5)");
      }},
     {"RESETSTAT", 2, [](Words, const Request&, const Environment&, Reply* reply) {
-       reply->status = Invalid("CONFIG RESETSTAT is not supported: figures only grow");
+       reply->status = Status::Invalid("CONFIG RESETSTAT is not supported: figures only grow");
      }}};
 
 // ---- COMMAND
@@ -248,10 +238,10 @@ Status ReadHelloOptions(Words options, ClientState* client) {
   for (size_t i = 0; i < options.size();) {
     const size_t left = options.size() - i - 1;
     if (EqualsIgnoringCase(options[i], "AUTH") && left >= 2) {
-      return Invalid("AUTH is not supported: there are no passwords");
+      return Status::Invalid("AUTH is not supported: there are no passwords");
     }
     if (!EqualsIgnoringCase(options[i], "SETNAME") || left < 1) {
-      return Invalid("Syntax error in HELLO option '" + std::string(options[i]) + "'");
+      return Status::Invalid("Syntax error in HELLO option '" + std::string(options[i]) + "'");
     }
     if (Status status = SetName(options[i + 1], client); !status.ok()) return status;
     i += 2;
@@ -271,12 +261,12 @@ void ExecuteHello(const Request& request, const Environment& environment, Reply*
   const Words words = request.words;
   int64_t version = 2;
   if (!words.empty() && !ParseRespInteger(words[0], &version)) {
-    reply->status = Invalid("Protocol version is not an integer or out of range");
+    reply->status = Status::Invalid("Protocol version is not an integer or out of range");
     return;
   }
   if (version != 2) {
     reply->error_word = "NOPROTO";
-    reply->status = Invalid("unsupported protocol version");
+    reply->status = Status::Invalid("unsupported protocol version");
     return;
   }
   if (!words.empty()) reply->status = ReadHelloOptions(words.subspan(1), environment.client);
@@ -325,15 +315,11 @@ void ExecuteRandomKey(const Request&, const Environment& environment, Reply* rep
   if (reply->status.ok()) reply->kind = Reply::Kind::kBytes;
 }
 
-void ExecuteFlush(const Request&, const Environment& environment, Reply* reply) {
-  reply->status = environment.store->Clear();
-}
-
 void ExecuteBgRewriteAof(const Request&, const Environment& environment, Reply* reply) {
   if (environment.host->StartCompaction()) {
     *reply = Simple("Background append only file rewriting started");
   } else {
-    reply->status = Invalid("Background append only file rewriting already in progress");
+    reply->status = Status::Invalid("Background append only file rewriting already in progress");
   }
 }
 

@@ -16,7 +16,6 @@ void ExecuteCommand(const Request& request, const Environment& environment, Repl
 void ExecuteTime(const Request& request, const Environment& environment, Reply* reply);
 void ExecuteLastSave(const Request& request, const Environment& environment, Reply* reply);
 void ExecuteRandomKey(const Request& request, const Environment& environment, Reply* reply);
-void ExecuteFlush(const Request& request, const Environment& environment, Reply* reply);
 void ExecuteBgRewriteAof(const Request& request, const Environment& environment, Reply* reply);
 
 }  // namespace keystone

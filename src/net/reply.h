@@ -45,6 +45,9 @@ struct Reply {
   std::vector<Reply> items{};
 };
 
+// Why nothing came of it, for a client: what only concerns the daemon is left out.
+std::string_view ReasonFor(const Status& status);
+
 }  // namespace keystone
 
 #endif  // KEYSTONE_NET_REPLY_H_

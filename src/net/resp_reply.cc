@@ -8,22 +8,11 @@ namespace keystone {
 
 namespace {
 
-std::string_view Reason(const Status& status) {
-  switch (status.code()) {
-    case Code::kNoSpace:
-      return "log device full: writes are refused, reads go on";
-    case Code::kBusy:
-      return "compaction already running";
-    default:
-      return status.message();
-  }
-}
-
 void AppendStatusReply(const Reply& reply, std::string* out) {
   if (reply.status.ok()) return AppendRespSimple("OK", out);
   if (reply.status.code() == Code::kNotFound) return AppendRespNil(out);
   std::string text(reply.error_word);
-  text.append(" ").append(Reason(reply.status));
+  text.append(" ").append(ReasonFor(reply.status));
   AppendRespError(text, out);
 }
 

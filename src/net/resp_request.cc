@@ -4,22 +4,14 @@
 #include <utility>
 
 #include "net/command.h"
+#include "net/limits.h"
 #include "net/resp.h"
-#include "net/session.h"
 
 namespace keystone {
 
 namespace {
 
 constexpr size_t kMostQuoted = 128;  // bytes of a name, and of arguments, as Redis does
-
-Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
-
-Status CheckSize(std::string_view what, size_t size, size_t limit) {
-  if (size <= limit) return Status::Ok();
-  return Invalid(std::string(what) + " too long: " + std::to_string(size) +
-                 " bytes, the limit is " + std::to_string(limit));
-}
 
 // Redis prints them as C strings.
 std::string_view Quoted(std::string_view word, size_t most) {
@@ -34,7 +26,7 @@ Status UnknownCommand(Words words) {
   }
   std::string message = "unknown command '";
   message.append(Quoted(words[0], kMostQuoted));
-  return Invalid(message.append("', with args beginning with: ").append(arguments));
+  return Status::Invalid(message.append("', with args beginning with: ").append(arguments));
 }
 
 }  // namespace
@@ -60,7 +52,7 @@ std::vector<std::string_view> CopyRespWords(std::string_view request) {
 }
 
 Status CheckRespKey(std::string_view key, const Limits& limits) {
-  if (key.empty()) return Invalid("empty key: a key has 1 byte or more");
+  if (key.empty()) return Status::Invalid("empty key: a key has 1 byte or more");
   return CheckSize("key", key.size(), limits.max_key_size);
 }
 
@@ -69,12 +61,12 @@ Status CheckRespValue(std::string_view value, const Limits& limits) {
 }
 
 Status WrongArity(std::string_view command) {
-  return Invalid("wrong number of arguments for '" + std::string(command) + "' command");
+  return Status::Invalid("wrong number of arguments for '" + std::string(command) + "' command");
 }
 
-Status NotAnInteger() { return Invalid("value is not an integer or out of range"); }
+Status NotAnInteger() { return Status::Invalid("value is not an integer or out of range"); }
 
-Status SyntaxError() { return Invalid("syntax error"); }
+Status SyntaxError() { return Status::Invalid("syntax error"); }
 
 std::string LowerCase(std::string_view name) {
   std::string lower(name);

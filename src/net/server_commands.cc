@@ -1,5 +1,6 @@
 #include "net/server_commands.h"
 
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -46,6 +47,11 @@ void ExecuteCompact(const Request&, const Environment& environment, Reply* reply
   reply->status = environment.store->Compact(CompactionMode::kOnline);
   // No room for new files yet: unlike after a write's kNoSpace, writes go on.
   if (reply->status.code() == Code::kNoSpace) reply->status = reply->status.As(Code::kIo);
+}
+
+void ExecuteClear(const Request& request, const Environment& environment, Reply* reply) {
+  environment.host->ClearLater(std::chrono::milliseconds(request.number));
+  if (request.number == 0) reply->status = environment.store->Clear();
 }
 
 void ExecuteSync(const Request&, const Environment& environment, Reply* reply) {

@@ -12,6 +12,8 @@ void ExecuteScan(const Request& request, const Environment& environment, Reply* 
 void ExecuteKeys(const Request& request, const Environment& environment, Reply* reply);
 void ExecuteRange(const Request& request, const Environment& environment, Reply* reply);
 void ExecuteCompact(const Request& request, const Environment& environment, Reply* reply);
+// Removes all keys, after the request's `number` of ms; one that waits already is called off.
+void ExecuteClear(const Request& request, const Environment& environment, Reply* reply);
 void ExecuteSync(const Request& request, const Environment& environment, Reply* reply);
 void ExecuteStats(const Request& request, const Environment& environment, Reply* reply);
 void ExecutePing(const Request& request, const Environment& environment, Reply* reply);

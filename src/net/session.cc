@@ -22,8 +22,6 @@ constexpr size_t kMaxBatchCopies = 4;
 // The same on disk only: a new expiry is a new record.
 constexpr size_t kMaxBatchRewrites = 64;
 
-Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
-
 // How many requests' keys are fetched at once: about what a core has under way to memory, twice.
 constexpr size_t kRequestsAhead = 32;
 
@@ -103,7 +101,7 @@ void Session::ParseLineText(std::string_view text, Parsed* parsed) {
   } else if (IsHttp(line)) {
     parsed->bytes = line.text;
     parsed->state = Parsed::State::kHttp;
-    parsed->status = Invalid("this is not an HTTP server");
+    parsed->status = Status::Invalid("this is not an HTTP server");
   } else {
     parsed->status = ParseRequest(line, *limits_, &decoded_, &parsed->request);
     parsed->state = parsed->status.ok() ? Parsed::State::kRequest : Parsed::State::kRefused;
@@ -352,7 +350,8 @@ void Session::Refuse(const Parsed& parsed, std::string* replies) {
         command->role == Role::kCommit) {
       transaction_.reset();
       reply.error_word = "EXECABORT";
-      reply.status = Invalid("Transaction discarded because of: " + parsed.status.message());
+      reply.status =
+          Status::Invalid("Transaction discarded because of: " + parsed.status.message());
     }
     AppendReply({.protocol = parsed.protocol}, reply, replies);
   }
@@ -364,7 +363,8 @@ Status Session::ParseKept(KeptRequest* kept) const {
   if (kept->protocol == Protocol::kMemcached) {
     const MemcachedStep step = MemcachedParser().Next(kept->bytes, *limits_);
     kept->request = MemcachedCommand(step.request, *limits_);
-    return step.kind == MemcachedStep::Kind::kRequest ? Status::Ok() : Invalid("bad request");
+    return step.kind == MemcachedStep::Kind::kRequest ? Status::Ok()
+                                                      : Status::Invalid("bad request");
   }
   if (kept->protocol == Protocol::kLine) {
     return ParseRequest(SplitLine(kept->bytes), *limits_, &kept->decoded, &kept->request);

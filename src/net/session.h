@@ -15,6 +15,7 @@
 #include "net/client_state.h"
 #include "net/command.h"
 #include "net/counters.h"
+#include "net/limits.h"
 #include "net/line.h"
 #include "net/outgoing.h"
 #include "net/reply_writer.h"
@@ -24,20 +25,6 @@
 #include "store/store.h"
 
 namespace keystone {
-
-struct Limits {
-  size_t max_key_size = 1024;         // bytes
-  size_t max_value_size = 64u << 20;  // bytes
-
-  // The longest line, without its LF, that is read before it is refused.
-  size_t max_line_size() const { return max_key_size + max_value_size * 4 / 3 + 64; }
-
-  // The longest request in RESP: a value, or many small ones.
-  size_t max_resp_size() const { return max_line_size() + (size_t{1} << 20); }
-
-  // The most that the requests of a transaction may take, with what becomes of their words.
-  size_t max_transaction_size() const { return max_line_size() + (size_t{4} << 20); }
-};
 
 // What a session needs of the daemon around it. Thread-safe.
 class SessionHost {

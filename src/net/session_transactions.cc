@@ -11,8 +11,6 @@ namespace {
 
 using Role = Command::Role;
 
-Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
-
 // A read in a transaction: a value is copied, the record may be gone when the reply is written.
 Effect LookInPlace(const Held& held, KeyUpdate* update) {
   Reply* const reply = update->reply();
@@ -29,9 +27,9 @@ void Session::Converse(const Parsed& parsed, Writes* writes, Reply* reply) {
   switch (parsed.request.command->role) {
     case Role::kBegin:
       if (in_transaction()) {
-        reply->status = Invalid(parsed.protocol == Protocol::kLine
-                                    ? "already in a transaction: send COMMIT or ABORT"
-                                    : "MULTI calls can not be nested");
+        reply->status = Status::Invalid(parsed.protocol == Protocol::kLine
+                                            ? "already in a transaction: send COMMIT or ABORT"
+                                            : "MULTI calls can not be nested");
         return;
       }
       if (transaction_ == nullptr) transaction_ = std::make_unique<Transaction>();
@@ -40,9 +38,9 @@ void Session::Converse(const Parsed& parsed, Writes* writes, Reply* reply) {
       return Commit(parsed, writes, reply);
     case Role::kAbort:
       if (!in_transaction()) {
-        reply->status =
-            Invalid(parsed.protocol == Protocol::kLine ? "not in a transaction: send BEGIN first"
-                                                       : "DISCARD without MULTI");
+        reply->status = Status::Invalid(parsed.protocol == Protocol::kLine
+                                            ? "not in a transaction: send BEGIN first"
+                                            : "DISCARD without MULTI");
         return;
       }
       return transaction_.reset();
@@ -67,7 +65,7 @@ void Session::Converse(const Parsed& parsed, Writes* writes, Reply* reply) {
 
 void Session::Watch(const Request& request, Reply* reply) {
   if (in_transaction()) {
-    reply->status = Invalid("WATCH inside MULTI is not allowed");
+    reply->status = Status::Invalid("WATCH inside MULTI is not allowed");
     return;
   }
   if (transaction_ == nullptr) transaction_ = std::make_unique<Transaction>();
@@ -88,7 +86,7 @@ void Session::Enqueue(const Parsed& parsed, std::string* replies) {
   const Command& command = *parsed.request.command;
   Status status;
   if (command.execute != nullptr && !command.quick) {
-    status = Invalid(std::string(command.name) + " can't be part of a transaction");
+    status = Status::Invalid(std::string(command.name) + " can't be part of a transaction");
   } else {
     const size_t words = parsed.protocol == Protocol::kResp ? resp_.words().size() : 1;
     status =
@@ -105,15 +103,16 @@ void Session::Commit(const Parsed& parsed, Writes* writes, Reply* reply) {
   const bool is_line = parsed.protocol == Protocol::kLine;
   if (!in_transaction()) {
     reply->status =
-        Invalid(is_line ? "not in a transaction: send BEGIN first" : "EXEC without MULTI");
+        Status::Invalid(is_line ? "not in a transaction: send BEGIN first" : "EXEC without MULTI");
     return;
   }
   committing_ = std::move(transaction_);
   if (committing_->spoilt()) {
     committing_.reset();
     reply->error_word = "EXECABORT";
-    reply->status = Invalid(is_line ? "a request of the transaction was refused: nothing was done"
-                                    : "Transaction discarded because of previous errors.");
+    reply->status =
+        Status::Invalid(is_line ? "a request of the transaction was refused: nothing was done"
+                                : "Transaction discarded because of previous errors.");
     return;
   }
   const size_t guards = committing_->QueueGuards(writes);

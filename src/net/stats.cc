@@ -31,18 +31,6 @@ constexpr std::string_view kOutcomeNames[kOutcomes] = {
     "memcached_cas_hits",    "memcached_cas_misses",    "memcached_cas_badval",
     "memcached_touch_hits",  "memcached_touch_misses"};
 
-std::string_view NameOf(FsyncPolicy policy) {
-  switch (policy) {
-    case FsyncPolicy::kAlways:
-      return "always";
-    case FsyncPolicy::kEverySecond:
-      return "everysec";
-    case FsyncPolicy::kNo:
-      return "no";
-  }
-  return "unknown";
-}
-
 void AddServer(const ServerStats& server, Lines* lines) {
   lines->Add("pid", std::to_string(server.pid));
   lines->Add("uptime_seconds", server.uptime_seconds);
@@ -94,6 +82,18 @@ void AddMemcached(const Counters& counters, Lines* lines) {
 }
 
 }  // namespace
+
+std::string_view NameOf(FsyncPolicy policy) {
+  switch (policy) {
+    case FsyncPolicy::kAlways:
+      return "always";
+    case FsyncPolicy::kEverySecond:
+      return "everysec";
+    case FsyncPolicy::kNo:
+      return "no";
+  }
+  return "unknown";
+}
 
 std::vector<std::string> FormatStats(const ServerStats& server, const Counters& counters,
                                      const StoreStats& store) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "net/counters.h"
@@ -19,6 +20,8 @@ struct ServerStats {
   uint64_t connections_limit = 0;
   uint64_t threads = 0;  // that serve connections
 };
+
+std::string_view NameOf(FsyncPolicy policy);  // as in the configuration
 
 // "name value" each. New names go to the end.
 std::vector<std::string> FormatStats(const ServerStats& server, const Counters& counters,

@@ -106,6 +106,8 @@ Status Decider::DecideUpdate(Operation* operation, bool* skips) {
   operation->value = sets ? effect.value : std::string_view();
   operation->attributes = sets ? effect.attributes : Attributes();
   *skips = effect.kind == Effect::Kind::kSkip;
+  const bool has_expired = found.is_stored && !found.held.exists;
+  if (has_expired && !operation->is_written && *on_expired_) (*on_expired_)(operation->key);
   if (operation->value.size() > kMaxValueSize) {
     return {Code::kInvalid, "the new value is over the log's limits"};
   }
@@ -139,8 +141,6 @@ Status Decider::FindIntact(std::string_view key, Found* found) {
                    .value = record.value,
                    .attributes = record.attributes(),
                    .sequence = record.sequence};
-  } else if (*on_expired_) {
-    (*on_expired_)(key);
   }
   return Status::Ok();
 }

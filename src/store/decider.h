@@ -21,7 +21,8 @@ namespace keystone {
 
 class Decider {
  public:
-  // Borrows all. `on_expired` is called where an update finds that its key has expired.
+  // Borrows all. `on_expired` is called where an update finds that its key has expired, and leaves
+  // it so.
   using OnExpired = std::function<void(std::string_view key)>;
   Decider(const SegmentSet* segments, const Index* index, const OnExpired* on_expired)
       : segments_(segments), index_(index), on_expired_(on_expired) {}

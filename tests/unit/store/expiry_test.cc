@@ -109,8 +109,7 @@ TEST_GROUP(Expiry) {
         testing::OptionsFor(scratch.path(), keystone::FsyncPolicy::kNo, uint64_t{4} << 20),
         testing::Quiet());
     if (!opened.ok() || testing::ValueOf(*opened.value(), key) != "(none)") return false;
-    for (int i = 0; i < 60000 && !HasTombstone(key); i++) ::usleep(1000);
-    return HasTombstone(key);
+    return testing::BecomesTrue([&] { return HasTombstone(key); });
   }
 
   std::vector<std::string> Keys(const KeyRange& range = {}) {

@@ -796,11 +796,15 @@ TEST(Hint, OfASegmentThatGoesMeanwhileIsNotLeft) {
   CheckOk(segment.status());
   const keystone::Log log = testing::Quiet();
   const keystone::Reserve reserve(scratch.path(), &log);
-  for (int microseconds = 0; microseconds < 40000; microseconds = microseconds * 2 + 100) {
+  const std::vector<std::function<bool()>> moments = {
+      [] { return true; },
+      [&] { return scratch.Has(kFirstHintInTheMaking) || scratch.Has(kFirstHint); },
+      [&] { return scratch.Has(kFirstHint); }};
+  for (const auto& moment : moments) {
     keystone::HintWriter writer(scratch.path(), 1, &reserve, &log);
     writer.Start();
     writer.Add(segment.value());
-    ::usleep(static_cast<useconds_t>(microseconds));  // so it is at another point each time
+    testing::WaitUntil(moment);
     writer.Forget({segment.value()});
     CHECK_FALSE(scratch.Has(kFirstHint));
     writer.Finish(nullptr);

@@ -4,6 +4,8 @@
 #ifndef KEYSTONE_TESTS_UNIT_STORE_TESTING_H_
 #define KEYSTONE_TESTS_UNIT_STORE_TESTING_H_
 
+#include <poll.h>
+
 #include <algorithm>
 #include <boost/endian/conversion.hpp>
 #include <chrono>
@@ -70,14 +72,21 @@ inline keystone::Log Quiet() {
   return {keystone::Log::Sink::kStderr, static_cast<keystone::Priority>(LOG_EMERG)};
 }
 
-// Looks again and again until it is so; fails the test where that takes more than a minute.
+// Looks again and again until it is so; false where that takes more than a minute. Any process.
 template <class Condition>
-void WaitUntil(Condition condition) {
+bool BecomesTrue(Condition condition) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   while (!condition()) {
-    CHECK_TRUE(std::chrono::steady_clock::now() < deadline);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    ::poll(nullptr, 0, 1);
   }
+  return true;
+}
+
+// The same, where the test fails otherwise.
+template <class Condition>
+void WaitUntil(Condition condition) {
+  CHECK_TRUE(BecomesTrue(condition));
 }
 
 // ---- bytes
