@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "store/compactor.h"
+#include "store/mover.h"
 #include "store/workers.h"
 
 namespace keystone {
@@ -27,36 +29,6 @@ uint64_t SizeOf(const SegmentSet::List& segments) {
   uint64_t bytes = 0;
   for (const auto& segment : segments) bytes += segment->size();
   return bytes;
-}
-
-// The end of the first group that ends at `offset` or behind it, or where the good records end.
-uint64_t GroupEndBehind(const Segment& segment, uint64_t offset) {
-  uint64_t end = kSegmentHeaderSize;
-  ScanGroups(segment.bytes(), segment.header().first_sequence, false,
-             [&](std::span<const PlacedRecord> group) {
-               end = group.back().offset + group.back().record.size_bytes();
-               return end < offset;
-             });
-  return end;
-}
-
-// `segments` in `count` successive parts of about the same size; some may be empty.
-std::vector<std::vector<SegmentPart>> Divide(const SegmentSet::List& segments, size_t count) {
-  std::vector<std::vector<SegmentPart>> parts(count);
-  const uint64_t share = SizeOf(segments) / count + 1;
-  uint64_t before = 0;  // bytes of the segments before the one at hand
-  size_t part = 0;
-  for (const auto& segment : segments) {
-    uint64_t begin = kSegmentHeaderSize;
-    while (part + 1 < count && before + segment->size() > (part + 1) * share) {
-      const uint64_t end = GroupEndBehind(*segment, (part + 1) * share - before);
-      parts[part++].push_back({segment, begin, end});
-      begin = end;
-    }
-    parts[part].push_back({segment, begin, segment->size()});
-    before += segment->size();
-  }
-  return parts;
 }
 
 double Seconds(uint64_t us) { return static_cast<double>(us) / 1e6; }
@@ -162,23 +134,21 @@ Status Compaction::StopTheWorld(Outcome* outcome) {
   // A round may have made it so since Run asked; none can now.
   if (Status status = commit_->CheckCurable(); !status.ok()) return status;
   if (Status status = SyncUnlessReadOnly(); !status.ok()) return status;
-  SegmentSet::List old = segments_->All();
-  const Team team = MakeTeam(WorkerCount(), nullptr, Pace::kAllOfIt);
-  SegmentSet::List now;
-  if (Status status = Copy(team, old, &now); !status.ok()) return status;
-  auto active = directory_->CreateSegment(commit_->next_sequence(), segment_size_bytes_);
-  Status status = active.ok() ? active.value()->Finish() : active.status();
-  if (active.ok()) now.push_back(active.value());
-  if (status.ok()) status = Replace(old, now);
+  const SegmentSet::List old = segments_->All();
+  Mover mover(directory_, index_, segment_size_bytes_, UnixTimeMs(), &cancelled_);
+  Status status = mover.Copy(old);
+  const SegmentSet::List outputs = mover.outputs();
+  SegmentSet::List now = outputs;
+  if (status.ok()) status = AddActive(&now);
   if (!status.ok()) {
-    if (status.code() == Code::kReadOnly) return commit_->BecomeReadOnly(status);
     Discard(now);
     return status;
   }
-  if (status = Relocate(team, &old); !status.ok()) return status;
-  commit_->Adopt(active.value());
+  if (status = SwitchTo(now, old); !status.ok()) return status;
+  mover.Relocate();
+  commit_->Adopt(now.back());
   Remove(old);
-  MakeHints(team);
+  MakeHints(outputs);
   outcome->reclaimed_bytes = SizeOf(old) - std::min(SizeOf(old), SizeOf(now));
   return Status::Ok();
 }
@@ -187,72 +157,46 @@ Status Compaction::Online(Outcome* outcome) {
   if (Status status = commit_->Seal(); !status.ok()) return status;
   SegmentSet::List old = segments_->All();
   old.pop_back();  // every one but the last is sealed and on stable storage
-  const Team team = MakeTeam(1, gate_, kOnlineSharePercent);
-  SegmentSet::List now;
-  if (Status status = Copy(team, old, &now); !status.ok()) return status;
+  Compactor compactor(directory_, index_, gate_, segment_size_bytes_, UnixTimeMs(), &cancelled_,
+                      kOnlineSharePercent);
+  Status status = compactor.Copy(old);
+  const SegmentSet::List& now = compactor.outputs();
   // What was found to be stale is so because of newer records: they may not be lost to a power cut
   // once it is gone.
-  if (Status status = commit_->Sync(); !status.ok()) {
-    Discard(now);
-    return status;
-  }
-  Status status = Replace(old, now);
+  if (status.ok()) status = commit_->Sync();
   if (!status.ok()) {
-    if (status.code() == Code::kReadOnly) return commit_->BecomeReadOnly(status);
     Discard(now);
     return status;
   }
-  if (status = Relocate(team, &old); !status.ok()) return status;
+  if (status = SwitchTo(now, old); !status.ok()) return status;
+  // Where that fails, some keys are still read from the old segments: these stay, and nothing is
+  // written any more, nor compacted, until a restart has read the new ones.
+  if (status = compactor.Relocate(); !status.ok()) {
+    kept_.swap(old);
+    return commit_->BecomeReadOnlyForGood(status);
+  }
   gate_->Drain();  // nobody finds a place in `old` any more, but may have found one
   Remove(old);
-  MakeHints(team);
+  MakeHints(now);
   outcome->reclaimed_bytes = SizeOf(old) - std::min(SizeOf(old), SizeOf(now));
   return Status::Ok();
 }
 
-Compaction::Team Compaction::MakeTeam(size_t workers, Gate* gate, unsigned share_percent) {
-  Team team(workers);
-  const uint64_t now_ms = UnixTimeMs();
-  for (auto& compactor : team) {
-    compactor = std::make_unique<Compactor>(directory_, index_, gate, segment_size_bytes_, now_ms,
-                                            &cancelled_, share_percent);
-  }
-  return team;
+// An empty one, on stable storage, to be the active one behind what was copied.
+Status Compaction::AddActive(SegmentSet::List* segments) {
+  auto active = directory_->CreateSegment(commit_->next_sequence(), segment_size_bytes_);
+  if (!active.ok()) return active.status();
+  segments->push_back(active.value());
+  return active.value()->Finish();
 }
 
-// Live records to new segments, which are on stable storage under their names then.
-Status Compaction::Copy(const Team& team, const SegmentSet::List& old, SegmentSet::List* now) {
-  if (cancelled_) return {Code::kCancelled, "compaction stopped on request"};
-  const auto parts = Divide(old, team.size());
-  const auto copy = [&](size_t, size_t i) {
-    Status status = team[i]->Copy(parts[i]);
-    return status.ok() ? team[i]->Finish() : status;
-  };
-  Status status = RunTasks(team.size(), team.size(), copy, [] {});
-  // What was good when it was looked at may have been zeros when it was written.
-  if (Status readable = CheckReadable(old); !readable.ok()) status = readable;
-  for (const auto& compactor : team) {
-    now->insert(now->end(), compactor->outputs().begin(), compactor->outputs().end());
-  }
-  if (!status.ok()) Discard(*now);
-  return status;
-}
-
-Status Compaction::CheckReadable(const SegmentSet::List& old) {
-  for (const auto& segment : old) {
-    if (Status status = segment->CheckReadable(); !status.ok()) return status;
-  }
-  return Status::Ok();
-}
-
-// 5. The index. Where that fails, some keys are still read from the old segments: these stay, and
-// nothing is written any more, nor compacted, until a restart has read the new ones.
-Status Compaction::Relocate(const Team& team, SegmentSet::List* old) {
-  const auto relocate = [&](size_t, size_t i) { return team[i]->Relocate(); };
-  Status status = RunTasks(team.size(), team.size(), relocate, [] {});
+// Where nobody knows which MANIFEST a restart will find, both stay.
+Status Compaction::SwitchTo(const SegmentSet::List& now, const SegmentSet::List& old) {
+  Status status = Replace(old, now);
   if (status.ok()) return status;
-  kept_.swap(*old);
-  return commit_->BecomeReadOnlyForGood(status);
+  if (status.code() == Code::kReadOnly) return commit_->BecomeReadOnly(status);
+  Discard(now);
+  return status;
 }
 
 // 4. The MANIFEST, and what can be found: `now` where `old` was, before anything newer.
@@ -282,10 +226,8 @@ void Compaction::Remove(const SegmentSet::List& old) {
   hints_->Forget(old);
 }
 
-void Compaction::MakeHints(const Team& team) {
-  for (const auto& compactor : team) {
-    for (const auto& output : compactor->outputs()) hints_->Add(output);
-  }
+void Compaction::MakeHints(const SegmentSet::List& outputs) {
+  for (const auto& output : outputs) hints_->Add(output);
 }
 
 // After a failed sync there is no point in another: the copy into new files is the cure.
@@ -336,18 +278,14 @@ Status Compaction::ClearOnce() {
 // A crash before the MANIFEST is replaced leaves everything, after it nothing.
 Status Compaction::ClearBehindGate(const SegmentSet::List& old) {
   if (Status status = commit_->CheckCurable(); !status.ok()) return status;
-  auto active = directory_->CreateSegment(commit_->next_sequence(), segment_size_bytes_);
-  if (!active.ok()) return active.status();
-  const SegmentSet::List now{active.value()};
-  Status status = active.value()->Finish();
-  if (status.ok()) status = Replace(old, now);
-  if (!status.ok()) {
-    if (status.code() == Code::kReadOnly) return commit_->BecomeReadOnly(status);
+  SegmentSet::List now;
+  if (Status status = AddActive(&now); !status.ok()) {
     Discard(now);
     return status;
   }
+  if (Status status = SwitchTo(now, old); !status.ok()) return status;
   index_->Clear();
-  commit_->Adopt(active.value());
+  commit_->Adopt(now.back());
   Remove(old);
   return Status::Ok();
 }

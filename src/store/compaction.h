@@ -26,7 +26,6 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "store/commit.h"
-#include "store/compactor.h"
 #include "store/directory.h"
 #include "store/gate.h"
 #include "store/hint_writer.h"
@@ -87,9 +86,6 @@ class Compaction {
     uint64_t reclaimed_bytes = 0;
   };
 
-  // Compactors of successive parts of the old log, at work at the same time.
-  using Team = std::vector<std::unique_ptr<Compactor>>;
-
   bool BeginCompaction();
   Status BeginClear();
   void End();
@@ -97,14 +93,12 @@ class Compaction {
   Status RunOne(CompactionMode mode, Outcome* outcome);
   Status StopTheWorld(Outcome* outcome);
   Status Online(Outcome* outcome);
-  Team MakeTeam(size_t workers, Gate* gate, unsigned share_percent);
-  Status Copy(const Team& team, const SegmentSet::List& old, SegmentSet::List* now);
-  static Status CheckReadable(const SegmentSet::List& old);
+  Status AddActive(SegmentSet::List* segments);
+  Status SwitchTo(const SegmentSet::List& now, const SegmentSet::List& old);
   Status Replace(const SegmentSet::List& old, const SegmentSet::List& now);
   void Discard(const SegmentSet::List& unnamed);
   void Remove(const SegmentSet::List& old);
-  void MakeHints(const Team& team);
-  Status Relocate(const Team& team, SegmentSet::List* old);
+  void MakeHints(const SegmentSet::List& outputs);
   Status SyncUnlessReadOnly();
   Status ClearWithReserve();
   Status ClearOnce();

@@ -4,14 +4,16 @@
 #include <thread>
 #include <utility>
 
+#include "store/workers.h"
+
 namespace keystone {
 
 namespace {
 
-constexpr uint64_t kWritebackBytes = uint64_t{8} << 20;
-constexpr size_t kOpenOutputs = 16;
 constexpr size_t kWindowRecords = size_t{1} << 19;
 constexpr size_t kItemsAhead = 8;
+
+Status Stopped() { return {Code::kCancelled, "compaction stopped on request"}; }
 
 }  // namespace
 
@@ -29,35 +31,44 @@ void Pace::Step(unsigned pieces) {
 
 Compactor::Compactor(Directory* directory, Index* index, Gate* gate, uint64_t segment_size_bytes,
                      uint64_t now_ms, const std::atomic<bool>* cancelled, unsigned share_percent)
-    : directory_(directory),
-      index_(index),
+    : index_(index),
       gate_(gate),
-      segment_size_bytes_(segment_size_bytes),
       now_ms_(now_ms),
-      pace_(cancelled, share_percent) {}
+      pace_(cancelled, share_percent),
+      out_(directory, segment_size_bytes) {}
 
-Status Compactor::Copy(std::vector<SegmentPart> sources) {
-  sources_ = std::move(sources);
-  for (const SegmentPart& source : sources_) {
-    if (Status status = CopyPart(source); !status.ok()) return status;
-  }
-  return Status::Ok();
+Status Compactor::Copy(const SegmentSet::List& sources) {
+  return UnlessOutOfMemory([&] {
+    sources_ = sources;
+    return CopyAll();
+  });
 }
 
-Status Compactor::CopyPart(const SegmentPart& part) {
-  const Segment& source = *part.segment;
+Status Compactor::CopyAll() {
+  for (const auto& source : sources_) {
+    if (Status status = CopySegment(*source); !status.ok()) return status;
+  }
+  if (Status status = out_.Finish(); !status.ok()) return status;
+  // What was good when it was looked at may have been zeros when it was written.
+  for (const auto& source : sources_) {
+    if (Status status = source->CheckReadable(); !status.ok()) return status;
+  }
+  return pace_.cancelled() ? Stopped() : Status::Ok();
+}
+
+Status Compactor::CopySegment(const Segment& source) {
   Status status;
   const auto visit = [&](std::span<const PlacedRecord> group) {
     for (const PlacedRecord& placed : group) See(placed);
-    if (pace_.cancelled()) status = {Code::kCancelled, "compaction stopped on request"};
+    if (pace_.cancelled()) status = Stopped();
     if (status.ok() && window_.size() >= kWindowRecords) status = CopyWindow(source);
     return status.ok();
   };
-  const ScanEnd end = ScanGroupsFrom(part.begin, source.bytes().substr(0, part.end),
-                                     source.header().first_sequence, true, visit);
+  const ScanEnd end = ScanGroups(source.bytes(), source.header().first_sequence, true, visit);
   if (status.ok()) status = CopyWindow(source);
   if (!status.ok()) return status;
   if (end.kind == ScanEnd::Kind::kEnd) return Status::Ok();
+  if (Status readable = source.CheckReadable(); !readable.ok()) return readable;
   const bool zeros = end.kind == ScanEnd::Kind::kZeros;
   return {Code::kCorrupt, source.path() + ": offset " +
                               std::to_string(zeros ? end.offset : end.damage_offset) + ": " +
@@ -81,7 +92,7 @@ void Compactor::See(const PlacedRecord& placed) {
   pace_.Step();
 }
 
-// The pieces point into the source: they are written before it is left.
+// What is added points into the source: it is written before that is left.
 Status Compactor::CopyWindow(const Segment& source) {
   AskIndex(source);
   for (size_t first = 0; first < window_.size();) {
@@ -93,7 +104,7 @@ Status Compactor::CopyWindow(const Segment& source) {
   }
   copied_.insert(copied_.end(), live_.begin(), live_.end());
   window_.clear();
-  return Flush();
+  return out_.Flush();
 }
 
 void Compactor::AskIndex(const Segment& source) {
@@ -115,7 +126,7 @@ void Compactor::InShortPasses(std::vector<Item>* items, Work work) {
   for (size_t begin = 0; begin < items->size(); begin += kItemsAPass) {
     const size_t end = std::min(begin + kItemsAPass, items->size());
     {
-      const Gate::Pass pass = gate_ == nullptr ? Gate::Pass() : Gate::Pass(gate_);
+      const Gate::Pass pass(gate_);
       for (size_t i = begin; i < end; i++) {
         work((*items)[i], (*items)[std::min(i + kItemsAhead, items->size() - 1)]);
       }
@@ -142,77 +153,28 @@ Status Compactor::CopyWhole(const Segment& source, size_t first, size_t count) {
   const uint64_t size_bytes = last.offset + last.size_bytes - start;
   RecordView record;
   (void)source.Read(start, &record);  // it was good just now
-  if (Status status = MakeRoom(size_bytes, record.sequence); !status.ok()) return status;
-  gather_.Add(source.bytes().substr(start, size_bytes));
-  return Status::Ok();
+  return out_.AddWhole(source.bytes().substr(start, size_bytes), record.sequence).status();
 }
 
 Status Compactor::CopySingle(const Segment& source, const Seen& seen) {
   RecordView record;
   (void)source.Read(seen.offset, &record);  // it was good just now
-  if (Status status = MakeRoom(seen.size_bytes, record.sequence); !status.ok()) return status;
-  gather_.AddSingle(record);
-  return Status::Ok();
-}
-
-Status Compactor::MakeRoom(uint64_t size_bytes, uint64_t first_sequence) {
-  if (gather_.full()) {
-    if (Status status = Flush(); !status.ok()) return status;
-  }
-  if (!outputs_.empty() && end_offset() + size_bytes <= outputs_.back()->capacity()) {
-    return Status::Ok();
-  }
-  if (Status status = Flush(); !status.ok()) return status;
-  if (outputs_.size() + 1 >= SegmentSet::kMaxSegments) {
-    return {Code::kSystem, "compaction: too many segments; raise segment-size"};
-  }
-  // So that a big log does not take all descriptors. The older ones are on the disk by now.
-  if (outputs_.size() >= kOpenOutputs) {
-    if (Status status = FinishOne(outputs_.size() - kOpenOutputs); !status.ok()) return status;
-  }
-  auto output = directory_->CreateSegment(
-      first_sequence, std::max(segment_size_bytes_, kSegmentHeaderSize + size_bytes));
-  if (!output.ok()) return output.status();
-  outputs_.push_back(std::move(output.value()));
-  writeback_offset_ = 0;
-  return Status::Ok();
-}
-
-Status Compactor::Flush() {
-  if (outputs_.empty()) return Status::Ok();
-  Status status = gather_.Flush(outputs_.back().get());
-  // So that the disk works meanwhile, and the sync has less to wait for.
-  const Segment& output = *outputs_.back();
-  if (status.ok() && output.size() - writeback_offset_ >= kWritebackBytes) {
-    output.StartWriteback(std::exchange(writeback_offset_, output.size()));
-  }
-  return status;
-}
-
-Status Compactor::Finish() {
-  for (size_t i = finished_; i < outputs_.size(); i++) {
-    if (Status status = FinishOne(i); !status.ok()) return status;
-  }
-  return Status::Ok();
-}
-
-Status Compactor::FinishOne(size_t output) {
-  if (Status status = outputs_[output]->Finish(); !status.ok()) return status;
-  outputs_[output]->Seal();
-  finished_ = output + 1;
-  return Status::Ok();
+  return out_.AddSingle(record).status();
 }
 
 Status Compactor::Relocate() {
-  for (const SegmentPart& source : sources_) {
-    if (Status status = RelocatePart(source); !status.ok()) return status;
+  return UnlessOutOfMemory([this] { return RelocateAll(); });
+}
+
+Status Compactor::RelocateAll() {
+  for (const auto& source : sources_) {
+    if (Status status = RelocateSegment(*source); !status.ok()) return status;
   }
   return Status::Ok();
 }
 
 // The outputs hold what was copied in the order of the sources, without a gap.
-Status Compactor::RelocatePart(const SegmentPart& part) {
-  const Segment& source = *part.segment;
+Status Compactor::RelocateSegment(const Segment& source) {
   const auto visit = [&](std::span<const PlacedRecord> group) {
     for (const PlacedRecord& placed : group) {
       if (records_walked_ == copied_.size()) return false;
@@ -225,8 +187,7 @@ Status Compactor::RelocatePart(const SegmentPart& part) {
     if (moves_count_ + expired_.size() >= kWindowRecords) RelocateWindow(source);
     return true;
   };
-  const ScanEnd end = ScanGroupsFrom(part.begin, source.bytes().substr(0, part.end),
-                                     source.header().first_sequence, false, visit);
+  const ScanEnd end = ScanGroups(source.bytes(), source.header().first_sequence, false, visit);
   RelocateWindow(source);
   if (end.kind == ScanEnd::Kind::kEnd) return Status::Ok();
   return {Code::kCorrupt, source.path() + ": offset " + std::to_string(end.damage_offset) +
@@ -265,11 +226,11 @@ void Compactor::RelocateWindow(const Segment& source) {
 }
 
 Location Compactor::NextPlace(uint64_t size_bytes) {
-  if (output_offset_ == outputs_[output_]->size()) {
+  if (output_offset_ == outputs()[output_]->size()) {
     output_++;
     output_offset_ = kSegmentHeaderSize;
   }
-  return {outputs_[output_]->number(), std::exchange(output_offset_, output_offset_ + size_bytes)};
+  return {outputs()[output_]->number(), std::exchange(output_offset_, output_offset_ + size_bytes)};
 }
 
 }  // namespace keystone

@@ -1,14 +1,14 @@
-// Copies the live records of a set of segments into new ones.
+// Copies the live records of a set of segments into new ones, beside clients.
 //
-// Used by one thread; the sources are sealed, or nobody writes to them. The index may change
-// meanwhile: a record that was live when it was looked at and is not any more is copied for
-// nothing, and Relocate leaves its key alone. What it makes is the caller's to remove where it is
-// not to stay; nothing of the old log is touched here. The steps around it - seal, MANIFEST, unlink
+// Used by one thread; the sources are sealed. The index may change meanwhile: a record that was
+// live when it was looked at and is not any more is copied for nothing, and Relocate leaves its key
+// alone. What it makes is the caller's to remove where it is not to stay; nothing of the old log is
+// touched here. The steps around it - seal, MANIFEST, unlink
 // - are the caller's.
 //
 // Live is a record that the index points at, and that has not expired: what has, the index forgets
-// in the end, where it still points there. Runs of neighbouring live groups are written straight
-// from the old segments' mappings. A group of which only a part lives is written as single records,
+// in the end, where it still points there. Neighbouring live groups are written as they
+// are. A group of which only a part lives is written as single records,
 // because being one group would tie the rest to whatever comes next. Tombstones and sync marks are
 // left behind: there is no older segment left for a tombstone to hide.
 //
@@ -23,16 +23,14 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "base/status.h"
 #include "store/directory.h"
 #include "store/gate.h"
-#include "store/gather.h"
 #include "store/index.h"
+#include "store/new_segments.h"
 #include "store/scanner.h"
 #include "store/segment_set.h"
 
@@ -61,33 +59,24 @@ class Pace {
   Clock::time_point worked_since_ = Clock::now();
 };
 
-// A segment from the end of one group to the end of another.
-struct SegmentPart {
-  std::shared_ptr<Segment> segment;
-  uint64_t begin = kSegmentHeaderSize;
-  uint64_t end = 0;
-};
-
 class Compactor {
  public:
-  // Borrows everything. `gate` is passed for each look at the index; null: it is closed, or nobody
-  // else is there. `now_ms`: what expires later lives.
+  // Borrows everything. `gate` is passed for each look at the index. `now_ms`: what expires later
+  // lives.
   Compactor(Directory* directory, Index* index, Gate* gate, uint64_t segment_size_bytes,
             uint64_t now_ms, const std::atomic<bool>* cancelled, unsigned share_percent);
 
-  // kCorrupt where a record's CRC does not match: damage is never copied. kSystem where
-  // it takes too many segments. kCancelled, kNoSpace, kIo as it comes.
-  Status Copy(std::vector<SegmentPart> sources);
-
-  // Syncs the new segments and gives them their names.
-  Status Finish();
+  // To new segments, synced and under their names. kCorrupt where a record's CRC does not match:
+  // damage is never copied. kSystem where it takes too many segments. kCancelled, kNoSpace, kIo as
+  // it comes.
+  Status Copy(const SegmentSet::List& sources);
 
   // Points the index at the new places of all that it still has at the old ones, and drops from it
   // what has expired. The outputs can be found by then. kCorrupt: a source reads otherwise than
   // before, and some keys are as they were.
   Status Relocate();
 
-  const SegmentSet::List& outputs() const { return outputs_; }
+  const SegmentSet::List& outputs() const { return out_.all(); }
 
  private:
   // A record of the window at hand.
@@ -114,7 +103,8 @@ class Compactor {
     Expiring record;
   };
 
-  Status CopyPart(const SegmentPart& source);
+  Status CopyAll();
+  Status CopySegment(const Segment& source);
   bool IsExpired(const RecordView& record) const;
   void See(const PlacedRecord& placed);
   Status CopyWindow(const Segment& source);
@@ -124,30 +114,22 @@ class Compactor {
   Status CopyGroup(const Segment& source, size_t first, size_t count);
   Status CopyWhole(const Segment& source, size_t first, size_t count);
   Status CopySingle(const Segment& source, const Seen& seen);
-  Status MakeRoom(uint64_t size_bytes, uint64_t first_sequence);
-  Status FinishOne(size_t output);
-  Status Flush();
-  uint64_t end_offset() const { return outputs_.back()->size() + gather_.bytes(); }
 
-  Status RelocatePart(const SegmentPart& source);
+  Status RelocateAll();
+  Status RelocateSegment(const Segment& source);
   void Move(const PlacedRecord& placed);
   void Leave(const PlacedRecord& placed);
   void RelocateWindow(const Segment& source);
   Location NextPlace(uint64_t size_bytes);
 
-  Directory* const directory_;
   Index* const index_;
   Gate* const gate_;
-  const uint64_t segment_size_bytes_;
   const uint64_t now_ms_;
   Pace pace_;
 
-  std::vector<SegmentPart> sources_;
-  SegmentSet::List outputs_;
-  size_t finished_ = 0;            // of the outputs, the first ones
-  std::vector<bool> copied_;       // of each record of the sources
-  Gather gather_;                  // not yet written to the last output
-  uint64_t writeback_offset_ = 0;  // of the last output: the kernel writes what is before
+  SegmentSet::List sources_;
+  NewSegments out_;
+  std::vector<bool> copied_;  // of each record of the sources
 
   std::vector<Seen> window_;  // whole groups
   std::vector<bool> live_;    // of each record of the window

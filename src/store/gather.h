@@ -1,4 +1,5 @@
-// Records that are copied to a segment: held by reference until one write appends them all.
+// Records that are copied to a segment, until one write appends them all: long runs are held by
+// reference; short ones are put together, as to write many small pieces costs more than the copy.
 //
 // One thread. What was added must stay where it is until Flush.
 #ifndef KEYSTONE_STORE_GATHER_H_
@@ -6,9 +7,7 @@
 
 #include <sys/uio.h>
 
-#include <array>
 #include <cstdint>
-#include <deque>
 #include <string_view>
 #include <vector>
 
@@ -35,10 +34,11 @@ class Gather {
   Status Flush(Segment* segment);
 
  private:
-  using Header = std::array<char, kRecordHeaderSize>;
+  void EndRun();
 
+  std::string_view run_;  // not among the pieces yet
   std::vector<iovec> pieces_;
-  std::deque<Header> headers_;  // that pieces_ point at
+  std::vector<char> copies_;  // that pieces_ point at; never grows beyond its capacity
   uint64_t bytes_ = 0;
 };
 

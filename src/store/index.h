@@ -61,6 +61,20 @@ class Index {
   // where there is none. Used when a compaction has left a record out.
   bool Drop(uint64_t position, Location where, const Expiring& record);
 
+  // What points at a record: the shard's number, then that of its slot there. For who has the index
+  // to itself: any change but SetSlot may move the others. Threads may set different slots at once.
+  using Slot = uint64_t;
+  static Slot SlotOf(size_t shard, uint32_t number) { return uint64_t{shard} << 32 | number; }
+  void ListShard(size_t shard, std::vector<NumberedLocation>* entries) const {
+    shards_[shard].List(entries);
+  }
+  void SetSlot(Slot slot, Location now) {
+    shards_[slot >> 32].SetAt(static_cast<uint32_t>(slot), now);
+  }
+  void PrefetchSlot(Slot slot) const {
+    shards_[slot >> 32].PrefetchAt(static_cast<uint32_t>(slot));
+  }
+
   using Loaded = TaggedLocation;
 
   // Fills an empty shard with `entries`, in the order of their tags, whose records have

@@ -26,6 +26,9 @@ class SegmentSet {
   // 256 MiB, that is 8 TiB.
   static constexpr size_t kMaxSegments = 32768;
 
+  // Old and new ones of a compaction. The numbers of all differ modulo this.
+  static constexpr size_t kTableSize = 2 * kMaxSegments;
+
   // Null where there is none of that number.
   const Segment* Find(uint32_t number) const {
     const Segment* segment = table_[number % kTableSize].load(std::memory_order_acquire);
@@ -53,8 +56,6 @@ class SegmentSet {
   uint64_t Bytes() const;  // all files together
 
  private:
-  static constexpr size_t kTableSize = 2 * kMaxSegments;  // old and new ones of a compaction
-
   std::array<std::atomic<const Segment*>, kTableSize> table_{};
   mutable std::mutex mutex_;
   List segments_;  // guarded by mutex_

@@ -189,6 +189,21 @@ bool Shard::Scan(uint32_t from_tag, size_t count, std::vector<TaggedLocation>* e
   return more;
 }
 
+void Shard::List(std::vector<NumberedLocation>* entries) const {
+  const Table* const table = this->table();
+  for (size_t i = 0; table != nullptr && i < table->size(); i++) {
+    const Slot& slot = (*table)[i];
+    if (!slot.empty()) entries->push_back({static_cast<uint32_t>(i), slot.where()});
+  }
+}
+
+void Shard::SetAt(uint32_t number, Location now) {
+  Slot& slot = (*table())[number];
+  slot.Set(slot.tag(), now);
+}
+
+void Shard::PrefetchAt(uint32_t number) const { __builtin_prefetch(&(*table())[number]); }
+
 // 80 % full, so that the first keys to come do not make every shard grow at once.
 void Shard::Load(std::span<const TaggedLocation> entries) {
   if (entries.empty()) return;

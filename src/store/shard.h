@@ -36,6 +36,11 @@ struct TaggedLocation {
   Location where;
 };
 
+struct NumberedLocation {
+  uint32_t number = 0;  // of the slot, in its shard
+  Location where;
+};
+
 class Shard {
  public:
   class Table;
@@ -55,6 +60,12 @@ class Shard {
   // tags are equal). True, and the tag to go on with, where there is more.
   bool Scan(uint32_t from_tag, size_t count, std::vector<TaggedLocation>* entries,
             uint32_t* next_tag) const;
+
+  // For who has the shard to itself: appends all entries, with the numbers of their slots, which
+  // are good until the next change by others than SetAt.
+  void List(std::vector<NumberedLocation>* entries) const;
+  void SetAt(uint32_t number, Location now);
+  void PrefetchAt(uint32_t number) const;
 
   // Fills an empty shard that nobody reads yet with entries in the order of their tags.
   void Load(std::span<const TaggedLocation> entries);

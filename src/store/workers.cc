@@ -63,20 +63,12 @@ class Pool {
         if (next_ >= failed_) return;
         number = next_++;
       }
-      Status status = RunTask(worker, number);
+      Status status = UnlessOutOfMemory([&] { return task_(worker, number); });
       if (status.ok()) continue;
       const std::lock_guard lock(mutex_);
       if (number >= failed_) continue;
       failed_ = number;
       status_ = std::move(status);
-    }
-  }
-
-  Status RunTask(size_t worker, size_t number) {
-    try {
-      return task_(worker, number);
-    } catch (const std::bad_alloc&) {
-      return {Code::kSystem, "out of memory"};
     }
   }
 
