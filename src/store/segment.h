@@ -110,10 +110,6 @@ class Segment : public std::enable_shared_from_this<Segment> {
   // kIo where bytes could not be read so far: they look like zeros (see BusGuard).
   Status CheckReadable() const;
 
-  bool Holds(const char* byte) const {
-    return byte >= mapping_.data() && byte < mapping_.data() + mapping_.size();
-  }
-
   std::string_view bytes() const { return {mapping_.data(), size()}; }
   uint64_t size() const { return size_.load(std::memory_order_acquire); }
   uint64_t capacity() const { return mapping_.size(); }

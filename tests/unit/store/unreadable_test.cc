@@ -12,13 +12,14 @@
 #include "base/bus_guard.h"
 #include "scratch.h"
 #include "store/hint_writer.h"
+#include "store/segment_set.h"
 #include "store/testing.h"
+#include "store/verify.h"
 
 using keystone::Code;
 using keystone::CompactionMode;
 using keystone::Effect;
 using keystone::FoundValue;
-using keystone::FsyncPolicy;
 using keystone::Held;
 using keystone::ScanResult;
 using keystone::Status;
@@ -83,6 +84,28 @@ TEST(Unreadable, AValueIsAnErrorAndTheOthersAreServed) {
     CheckUnreadable(store->Get("also cut", &found));
     CheckValue(*store, "in front", std::string(12000, 'v'));
   }
+}
+
+// Between the switch to the new log and the end of a compaction.
+TEST(Unreadable, AValueInASegmentThatIsNoPartOfTheLogAnyMoreIsAnError) {
+  const Scratch other;
+  const std::string value(12000, 'v');
+  keystone::SegmentSet segments;
+  keystone::SegmentSet::List opened;
+  for (const uint64_t number : {1, 2}) {
+    const std::string bytes = testing::SegmentBytes(number, testing::EncodeSet(1, "cut", value));
+    other.Write(keystone::SegmentName(number), bytes);
+    auto segment = keystone::Segment::Open(other.path(), number, testing::SomeId(),
+                                           keystone::Segment::Access::kReadOnly, 0);
+    CheckOk(segment.status());
+    opened.push_back(segment.value());
+  }
+  segments.Add(opened[0]);
+  segments.Swap({opened[0]}, {opened[1]}, {});
+  keystone::RecordView record;
+  opened[0]->Read(keystone::kSegmentHeaderSize, &record);
+  LONGS_EQUAL(0, ::truncate(other.File(kFirst).c_str(), 4096));
+  CheckUnreadable(VerifyBody(segments, record, {1, keystone::kSegmentHeaderSize}));
 }
 
 TEST(Unreadable, AKeyIsNotAnAbsentKey) {
