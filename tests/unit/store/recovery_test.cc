@@ -58,17 +58,14 @@ std::chrono::steady_clock::time_point std::chrono::steady_clock::now() noexcept 
                     std::chrono::milliseconds(clock_ahead_ms));
 }
 
-TEST_GROUP(Recovery) {
-  Scratch scratch;
-  std::unique_ptr<Store> store;
+TEST_GROUP_BASE(Recovery, testing::StoreTest) {
   // Two records of 26 bytes at 64 and 90.
   const std::string two = EncodeSet(1, "a", "1") + EncodeSet(2, "b", "2");
 
   void teardown() override {
-    faults::Clear();
     clock_step_ms = 0;
     clock_ahead_ms = 0;
-    store.reset();
+    StoreTest::teardown();
   }
 
   // A new file each time: to empty an old one makes some file systems write it out first.
@@ -94,6 +91,7 @@ TEST_GROUP(Recovery) {
     WriteManifest({1, 2});
   }
 
+  // Leaves what faults there are.
   void Open() {
     store.reset();
     store = testing::OpenStore(scratch.path());

@@ -1,8 +1,6 @@
 #include "store/store.h"
 
-#include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <memory>
 #include <set>
 #include <string>
@@ -27,21 +25,10 @@ using testing::CheckValue;
 using testing::Delete;
 using testing::Set;
 
-TEST_GROUP(Store) {
-  Scratch scratch;
-  std::unique_ptr<Store> store;
+TEST_GROUP_BASE(Store, testing::StoreTest) {
+  using StoreTest::store;
 
   void setup() override { Open(); }
-  void teardown() override {
-    faults::Clear();
-    store.reset();
-  }
-
-  void Open(FsyncPolicy fsync = FsyncPolicy::kNo) {
-    store.reset();
-    store = testing::OpenStore(scratch.path(), fsync);
-    faults::Clear();
-  }
 
   // Bytes come back as they were, now and after a restart.
   void CheckRoundTrip(const std::string& key, const std::string& value) {
@@ -249,10 +236,7 @@ TEST(Store, SyncSyncsTheActiveSegment) {
 TEST(Store, EverySecondSyncsByItself) {
   Open(FsyncPolicy::kEverySecond);
   CheckOk(Set(*store, "key", "value"));
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (store->Stats().fsyncs == 0 && std::chrono::steady_clock::now() < end) {
-    std::this_thread::yield();  // poll
-  }
+  testing::WaitUntil([&] { return store->Stats().fsyncs > 0; });
   LONGS_EQUAL(1, store->Stats().fsyncs);
 }
 
