@@ -47,6 +47,7 @@ class Walk {
     while (offset < bytes_.size()) {
       const ScanEnd end = ScanFrom(offset);
       report_.records += end.records;
+      report_.last_sequence = std::max(report_.last_sequence, end.last_sequence);
       lowest_sequence_ = std::max(lowest_sequence_, end.last_sequence + 1);
       if (IsTheEnd(end)) break;
       offset = StepOver(end);
@@ -148,6 +149,7 @@ class Checker {
     auto segment = Open(number);
     if (segment.ok()) {
       const bool active = number == manifest_.segments.back();
+      if (Status order = CheckOrder(*segment.value()); !order.ok()) return order;
       Status status = Print(SegmentName(number) + ": " + Verdict(*segment.value(), active));
       if (status.ok()) status = segment.value()->CheckReadable();
       return status.ok() ? CheckHintOf(segment.value()) : status;
@@ -157,10 +159,19 @@ class Checker {
     return Print(segment.status().message() + "; lost: all of it");
   }
 
+  // A start refuses it, though nothing of the segment itself is damaged.
+  Status CheckOrder(const Segment& segment) {
+    const Status order = segment.CheckFollows(last_sequence_);
+    if (order.ok()) return order;
+    ++problems_;
+    return Print(order.message());
+  }
+
   // A line; further ones where there is more than one thing to say.
   std::string Verdict(const Segment& segment, bool active) {
     const SegmentReport report =
         WalkSegment(segment, active, [](std::span<const PlacedRecord>) { return true; });
+    last_sequence_ = std::max(last_sequence_, report.last_sequence);
     problems_ += report.damages.size() + (report.tail_is_damaged ? 1 : 0);
     std::string text;
     for (const Damage& damage : report.damages) {
@@ -224,6 +235,7 @@ class Checker {
 
   const std::string directory_;
   Manifest manifest_;
+  uint64_t last_sequence_ = 0;  // of the segments so far
   size_t problems_ = 0;
 };
 

@@ -30,6 +30,7 @@ std::string Describe(const Damage& damage);
 
 struct SegmentReport {
   uint64_t records = 0;
+  uint64_t last_sequence = 0;  // 0: no record
   std::vector<Damage> damages;
   // What the next start would cut off the active segment. It is damage only where bytes of it are
   // wrong: a tail that merely ends too early is what a killed daemon leaves.

@@ -111,6 +111,11 @@ class Surveyor {
       return Rebuild();
     }
     for (auto& source : survey_.sources) Judge(source.get());
+    // Its text is as somebody meant it, but nothing tells which of the files is out of place.
+    if (!IsInOrder()) {
+      survey_.manifest_problem = "names segments in another order than that of their sequences";
+      SortSources();
+    }
     return LookAtOthers();
   }
 
@@ -148,6 +153,17 @@ class Surveyor {
       others++;
     }
     return others > 0;
+  }
+
+  // As far as headers tell.
+  bool IsInOrder() const {
+    uint64_t last = 0;
+    for (const auto& source : survey_.sources) {
+      if (!source->is_ours || !source->header) continue;
+      if (source->header->first_sequence < last) return false;
+      last = source->header->first_sequence;
+    }
+    return true;
   }
 
   void Judge(Source* source) const {

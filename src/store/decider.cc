@@ -131,9 +131,10 @@ bool Decider::FindDecided(std::string_view key, Found* found) {
 
 Status Decider::FindIntact(std::string_view key, Found* found) {
   RecordView record;
-  Status status = index_->Find(key, &record);
+  Location where;
+  Status status = index_->Find(key, &record, &where);
   if (status.code() == Code::kNotFound) return Status::Ok();
-  if (status.ok()) status = VerifyBody(*segments_, record);
+  if (status.ok()) status = VerifyBody(*segments_, record, where);
   if (!status.ok()) return status;
   found->is_stored = true;
   if (!IsExpired(record.attributes())) {

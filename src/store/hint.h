@@ -18,8 +18,9 @@
 //   88   4  CRC-32 in the segment's header
 //   92   4  0
 //   96      directory, 16 bytes for each of the 256 shards: size 8, entries 4, CRC-32 of the block
-//   4 4192 4  CRC-32 of bytes 0-4191 4196 4  0 4200    the shards' blocks, one behind the other, to
-//   the end of the file
+//   4192 4  CRC-32 of bytes 0-4191
+//   4196 4  0
+//   4200    the shards' blocks, one behind the other, to the end of the file
 //
 // An entry of a block:
 //

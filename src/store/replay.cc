@@ -173,26 +173,34 @@ Status Replay::LoadShards(std::span<const size_t> shards, Index* index, std::vec
 
 // Damage is judged in the order of the log, and before anything on disk is changed.
 Status Replay::Judge() const {
+  uint64_t last_sequence = 0;
   for (size_t i = 0; i < segments_.size(); i++) {
-    const ScanEnd& end = ends_[i];
-    if (end.kind == ScanEnd::Kind::kEnd) continue;
-    const bool active = i + 1 == segments_.size();
-    const bool damaged = end.kind == ScanEnd::Kind::kDamage;
-    if (!active || end.unknown_flag ||
-        (damaged && SyncMarkClaims(segments_[i]->bytes(), end.damage_offset, end.offset))) {
-      return Refuse(*segments_[i], end);
+    if (Status status = segments_[i]->CheckFollows(last_sequence); !status.ok()) {
+      return Refuse(status.message());
     }
+    if (Status status = JudgeEnd(i); !status.ok()) return status;
+    last_sequence = std::max(last_sequence, LastSequence(i));
   }
   return Status::Ok();
 }
 
-Status Replay::Refuse(const Segment& segment, const ScanEnd& end) const {
+Status Replay::JudgeEnd(size_t ordinal) const {
+  const Segment& segment = *segments_[ordinal];
+  const ScanEnd& end = ends_[ordinal];
+  if (end.kind == ScanEnd::Kind::kEnd) return Status::Ok();
+  const bool active = ordinal + 1 == segments_.size();
   const bool damaged = end.kind == ScanEnd::Kind::kDamage;
-  return {Code::kCorrupt,
-          segment.path() + ": offset " + std::to_string(damaged ? end.damage_offset : end.offset) +
-              ": " + (damaged ? end.reason : "zeros where records were on stable storage") +
-              "; no crash explains it: run keystone-log check " + directory_ +
-              ", then keystone-log repair " + directory_ + ", or bring back a backup"};
+  const bool claimed = damaged && SyncMarkClaims(segment.bytes(), end.damage_offset, end.offset);
+  if (active && !end.unknown_flag && !claimed) return Status::Ok();
+  return Refuse(segment.path() + ": offset " +
+                std::to_string(damaged ? end.damage_offset : end.offset) + ": " +
+                (damaged ? end.reason : "zeros where records were on stable storage"));
+}
+
+Status Replay::Refuse(const std::string& what) const {
+  return {Code::kCorrupt, what + "; no crash explains it: run keystone-log check " + directory_ +
+                              ", then keystone-log repair " + directory_ +
+                              ", or bring back a backup"};
 }
 
 SegmentSet::List Replay::WithBadHint() const {
@@ -226,10 +234,15 @@ uint64_t Replay::records() const {
 uint64_t Replay::next_sequence() const {
   uint64_t next = 1;
   for (size_t i = 0; i < segments_.size(); i++) {
-    next = std::max({next, segments_[i]->header().first_sequence, ends_[i].last_sequence + 1});
-    if (hints_.files[i]) next = std::max(next, hints_.files[i]->header().last_sequence + 1);
+    next = std::max({next, segments_[i]->header().first_sequence, LastSequence(i) + 1});
   }
   return next;
+}
+
+// 0: it has no record.
+uint64_t Replay::LastSequence(size_t ordinal) const {
+  const auto& file = hints_.files[ordinal];
+  return std::max(ends_[ordinal].last_sequence, file ? file->header().last_sequence : 0);
 }
 
 size_t Replay::hints_used() const {

@@ -55,7 +55,9 @@ class Replay {
                     std::vector<size_t>* bad);
   void DropHint(size_t ordinal, const Status& why);
   Status Judge() const;
-  Status Refuse(const Segment& segment, const ScanEnd& end) const;
+  Status JudgeEnd(size_t ordinal) const;
+  uint64_t LastSequence(size_t ordinal) const;
+  Status Refuse(const std::string& what) const;
 
   const std::string& directory_;
   const SegmentSet::List& segments_;

@@ -193,6 +193,16 @@ Status Segment::CheckReadable() const {
                          std::to_string(mapping_.faults()) + " pages of it can't be read"};
 }
 
+Status Segment::CheckFollows(uint64_t last_sequence) const {
+  RecordView first;
+  if (Read(kSegmentHeaderSize, &first) != RecordState::kValid || first.sequence > last_sequence) {
+    return Status::Ok();
+  }
+  return Damaged(path_ + ": offset " + std::to_string(kSegmentHeaderSize) + ": sequence number " +
+                 std::to_string(first.sequence) + " behind " + std::to_string(last_sequence) +
+                 " in the segments before it");
+}
+
 Status Segment::Finish() {
   if (Status status = SyncFile(writer_->get(), temporary_path_); !status.ok()) return status;
   if (Status status = Rename(temporary_path_, path_); !status.ok()) return status;

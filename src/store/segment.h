@@ -110,9 +110,9 @@ class Segment : public std::enable_shared_from_this<Segment> {
   // kIo where bytes could not be read so far: they look like zeros (see BusGuard).
   Status CheckReadable() const;
 
-  bool Holds(const char* byte) const {
-    return byte >= mapping_.data() && byte < mapping_.data() + mapping_.size();
-  }
+  // kCorrupt where the first record, if there is one, does not come behind `last_sequence`, that of
+  // the segments before: files of different times stand side by side.
+  Status CheckFollows(uint64_t last_sequence) const;
 
   std::string_view bytes() const { return {mapping_.data(), size()}; }
   uint64_t size() const { return size_.load(std::memory_order_acquire); }

@@ -67,8 +67,8 @@ struct Store::Parts {
   void RunKeeper();
   void KeepOnce(SegmentWatch* watch);
   void StartHints();
-  Status Locate(std::string_view key, RecordView* record, Location* where = nullptr);
-  Status MissIfExpired(const RecordView& record);
+  Status Locate(std::string_view key, RecordView* record, Location* where);
+  Status MissIfExpired(const RecordView& record, Location where);
   KeyWalk Walk(uint64_t cursor) { return {index.get(), &segments, &reaper, &log, cursor}; }
   uint64_t RandomPosition();
   void Reap();
@@ -161,7 +161,7 @@ Status Store::Close() {
 
 Status Store::Parts::Locate(std::string_view key, RecordView* record, Location* where) {
   Status status = index->Find(key, record, where);
-  if (status.ok() && record->expires_at_ms != 0) status = MissIfExpired(*record);
+  if (status.ok() && record->expires_at_ms != 0) status = MissIfExpired(*record, *where);
   if (!status.ok() && status.code() != Code::kNotFound) {
     log.Write(Priority::kCritical, "%s", status.message().c_str());
   }
@@ -169,9 +169,9 @@ Status Store::Parts::Locate(std::string_view key, RecordView* record, Location* 
 }
 
 // Damage must not look like an absent key.
-Status Store::Parts::MissIfExpired(const RecordView& record) {
+Status Store::Parts::MissIfExpired(const RecordView& record, Location where) {
   if (!record.attributes().ExpiredBy(UnixTimeMs())) return Status::Ok();
-  if (Status status = VerifyBody(segments, record); !status.ok()) return status;
+  if (Status status = VerifyBody(segments, record, where); !status.ok()) return status;
   reaper.Note(record.key);
   return Status::NotFound();
 }
@@ -183,7 +183,7 @@ Status Store::Get(std::string_view key, FoundValue* found) {
   Location where;
   Status status = parts_->Locate(key, &record, &where);
   if (status.ok()) {
-    status = VerifyBody(parts_->segments, record);
+    status = VerifyBody(parts_->segments, record, where);
     if (!status.ok()) parts_->log.Write(Priority::kCritical, "%s", status.message().c_str());
   }
   if (status.ok()) {
@@ -223,7 +223,8 @@ PinnedValue Store::Pin(FoundValue found) {
 Status Store::Exists(std::string_view key) {
   const Gate::Pass pass(&parts_->gate);
   RecordView record;
-  return parts_->Locate(key, &record);
+  Location where;
+  return parts_->Locate(key, &record, &where);
 }
 
 void Store::Prefetch(std::span<const std::string_view> keys) {

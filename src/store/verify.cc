@@ -7,10 +7,9 @@
 namespace keystone {
 
 // Damage that comes from what can't be read is no damage on disk.
-Status VerifyBody(const SegmentSet& segments, const RecordView& record) {
+Status VerifyBody(const SegmentSet& segments, const RecordView& record, Location where) {
   if (BodyIsIntact(record)) return Status::Ok();
-  for (const auto& segment : segments.All()) {
-    if (!segment->Holds(record.body.data())) continue;
+  if (const Segment* segment = segments.Find(where.segment)) {
     if (Status status = segment->CheckReadable(); !status.ok()) return status;
   }
   return {Code::kCorrupt, "the value of '" + Escape(record.key) + "', sequence " +

@@ -7,11 +7,13 @@
 #include "base/status.h"
 #include "store/record.h"
 #include "store/segment_set.h"
+#include "store/shard.h"
 
 namespace keystone {
 
-// kCorrupt: its CRC does not match. kIo: that is so because it can't be read.
-Status VerifyBody(const SegmentSet& segments, const RecordView& record);
+// `where`: the record's place, of which a compaction may have taken the segment out of the log
+// meanwhile. kCorrupt: its CRC does not match. kIo: that is so because it can't be read.
+Status VerifyBody(const SegmentSet& segments, const RecordView& record, Location where);
 
 }  // namespace keystone
 

@@ -3,8 +3,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -12,6 +15,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 
@@ -30,6 +34,17 @@ ssize_t __real_read(int fd, void* data, size_t size);
 ssize_t __real_pread(int fd, void* data, size_t size, off_t offset);
 void* __real_mmap(void* address, size_t size, int protection, int flags, int fd, off_t offset);
 DIR* __real_opendir(const char* path);
+dirent* __real_readdir(DIR* directory);
+int __real_flock(int fd, int operation);
+int __real_stat(const char* path, struct stat* info);
+int __real_fstat(int fd, struct stat* info);
+int __real_access(const char* path, int mode);
+int __real_statvfs(const char* path, struct statvfs* info);
+int __real_truncate(const char* path, off_t size);
+ssize_t __real_getrandom(void* bytes, size_t size, unsigned flags);
+// std::thread's: in libstdc++, where no call that it makes could be replaced.
+void __real__ZNSt6thread15_M_start_threadESt10unique_ptrINS_6_StateESt14default_deleteIS1_EEPFvvE(
+    void* thread, void* state, void (*depends)());
 }
 
 namespace crash {
@@ -52,6 +67,7 @@ struct Watched {
   Journal journal;
   Names names;
   std::unordered_map<int, Opened> opened;  // by descriptor
+  std::unordered_map<DIR*, std::string> listed;
   std::function<void(const Event&)> visit;
   int visits = 0;  // under way
   std::condition_variable visited;
@@ -117,6 +133,12 @@ Verdict Judge(Fault::Call call, std::string_view path) {
 Verdict Judge(Fault::Call call, int fd) {
   const Opened* file = Find(fd);
   return file == nullptr ? Verdict() : Judge(call, file->path);
+}
+
+// The same for one on a path.
+Verdict JudgePath(Fault::Call call, const char* path) {
+  const auto name = Below(path);
+  return name ? Judge(call, *name) : Verdict();
 }
 
 size_t Half(size_t size) { return (size + 1) / 2; }
@@ -246,8 +268,11 @@ extern "C" {
 // What a start and a stop spend most of their time on, and thousands of stores are opened here.
 int __wrap_malloc_trim(size_t /*pad*/) { return 0; }
 
-// Megabytes for each of the stores, in which nothing is written.
-int __wrap_posix_fallocate(int /*fd*/, off_t /*offset*/, off_t /*size*/) { return 0; }
+// Megabytes for each of the stores, in which nothing is written: none is taken.
+int __wrap_posix_fallocate(int fd, off_t /*offset*/, off_t /*size*/) {
+  const crash::Call call;
+  return crash::Judge(crash::Fault::Call::kAllocate, fd).fails ? errno : 0;
+}
 
 int __wrap_open(const char* path, int flags, ...) {
   va_list rest;
@@ -259,6 +284,7 @@ int __wrap_open(const char* path, int flags, ...) {
 
 int __wrap_mkdir(const char* path, mode_t mode) {
   const crash::Call call;
+  if (crash::JudgePath(crash::Fault::Call::kMakeDirectory, path).fails) return -1;
   const int result = __real_mkdir(path, mode);
   const auto name = crash::Below(path);
   if (result == 0 && name) {
@@ -327,9 +353,75 @@ void* __wrap_mmap(void* address, size_t size, int protection, int flags, int fd,
 
 DIR* __wrap_opendir(const char* path) {
   const crash::Call call;
+  if (crash::JudgePath(crash::Fault::Call::kList, path).fails) return nullptr;
+  DIR* const directory = __real_opendir(path);
   const auto name = crash::Below(path);
-  if (name && crash::Judge(crash::Fault::Call::kList, *name).fails) return nullptr;
-  return __real_opendir(path);
+  crash::Watching().listed.erase(directory);
+  if (directory != nullptr && name) crash::Watching().listed[directory] = *name;
+  return directory;
+}
+
+dirent* __wrap_readdir(DIR* directory) {
+  const crash::Call call;
+  const auto found = crash::Watching().listed.find(directory);
+  const bool fails = found != crash::Watching().listed.end() &&
+                     crash::Judge(crash::Fault::Call::kList, found->second).fails;
+  return fails ? nullptr : __real_readdir(directory);
+}
+
+int __wrap_flock(int fd, int operation) {
+  const crash::Call call;
+  if (crash::Judge(crash::Fault::Call::kLock, fd).fails) return -1;
+  return __real_flock(fd, operation);
+}
+
+int __wrap_stat(const char* path, struct stat* info) {
+  const crash::Call call;
+  if (crash::JudgePath(crash::Fault::Call::kLook, path).fails) return -1;
+  return __real_stat(path, info);
+}
+
+int __wrap_fstat(int fd, struct stat* info) {
+  const crash::Call call;
+  if (crash::Judge(crash::Fault::Call::kLook, fd).fails) return -1;
+  return __real_fstat(fd, info);
+}
+
+int __wrap_access(const char* path, int mode) {
+  const crash::Call call;
+  if (crash::JudgePath(crash::Fault::Call::kLook, path).fails) return -1;
+  return __real_access(path, mode);
+}
+
+int __wrap_statvfs(const char* path, struct statvfs* info) {
+  const crash::Call call;
+  if (crash::JudgePath(crash::Fault::Call::kLook, path).fails) return -1;
+  return __real_statvfs(path, info);
+}
+
+ssize_t __wrap_getrandom(void* bytes, size_t size, unsigned flags) {
+  const crash::Call call;
+  if (crash::Judge(crash::Fault::Call::kRandom, "").fails) return -1;
+  return __real_getrandom(bytes, size, flags);
+}
+
+void __wrap__ZNSt6thread15_M_start_threadESt10unique_ptrINS_6_StateESt14default_deleteIS1_EEPFvvE(
+    void* thread, void* state, void (*depends)()) {
+  bool fails = false;
+  {
+    const crash::Call call;
+    fails = crash::Judge(crash::Fault::Call::kThread, "").fails;
+  }
+  if (fails) throw std::system_error(errno, std::generic_category());
+  __real__ZNSt6thread15_M_start_threadESt10unique_ptrINS_6_StateESt14default_deleteIS1_EEPFvvE(
+      thread, state, depends);
+}
+
+// Of the reserve, whose bytes are nobody's.
+int __wrap_truncate(const char* path, off_t size) {
+  const crash::Call call;
+  if (crash::JudgePath(crash::Fault::Call::kResize, path).fails) return -1;
+  return __real_truncate(path, size);
 }
 
 int __wrap_ftruncate(int fd, off_t size) {

@@ -25,7 +25,24 @@ void Mark(Event::Kind kind, uint64_t number);
 // Which calls fail. Calls on hints, which a thread in the background makes whenever it likes, count
 // for themselves.
 struct Fault {
-  enum class Call { kOpen, kList, kRead, kWrite, kSync, kResize, kRename, kUnlink, kMap, kPages };
+  enum class Call {
+    kOpen,
+    kMakeDirectory,
+    kLock,
+    kList,  // opendir, and each readdir
+    kLook,  // stat, fstat, access, statvfs
+    kRead,
+    kWrite,
+    kAllocate,
+    kResize,
+    kSync,
+    kRename,
+    kUnlink,
+    kMap,
+    kPages,   // memory from mmap
+    kRandom,  // getrandom
+    kThread,  // the start of one
+  };
   enum class How {
     kOnce,        // with `error`
     kFromThenOn,  // with `error`

@@ -240,30 +240,37 @@ struct Kind {
   const char* name;
   Fault::Call call;
   std::vector<int> errors;
+  std::optional<Code> code = {};  // where it is not the error's own
 };
 
 std::vector<Kind> Kinds() {
   return {
       {"open", Fault::Call::kOpen, {EMFILE, EIO, ENOSPC}},
-      {"list", Fault::Call::kList, {EMFILE}},
+      {"mkdir", Fault::Call::kMakeDirectory, {EIO, ENOSPC}, Code::kCantCreate},
+      {"lock", Fault::Call::kLock, {ENOLCK}},
+      {"list", Fault::Call::kList, {EMFILE, EIO}},
+      {"look", Fault::Call::kLook, {EIO}},
       {"read", Fault::Call::kRead, {EIO}},
       {"write", Fault::Call::kWrite, {ENOSPC, EDQUOT, EIO}},
-      {"sync", Fault::Call::kSync, {EIO, ENOSPC, EDQUOT}},
+      {"allocate", Fault::Call::kAllocate, {ENOSPC, EIO}},
       {"resize", Fault::Call::kResize, {EIO}},
+      {"sync", Fault::Call::kSync, {EIO, ENOSPC, EDQUOT}},
       {"rename", Fault::Call::kRename, {EIO, ENOSPC}},
       {"unlink", Fault::Call::kUnlink, {EIO}},
       {"map", Fault::Call::kMap, {ENOMEM}},
       {"pages", Fault::Call::kPages, {ENOMEM}},
+      {"random", Fault::Call::kRandom, {EAGAIN}},
+      {"thread", Fault::Call::kThread, {EAGAIN}},
   };
 }
 
 // Those that a signal may interrupt.
 std::vector<Kind> Interruptible() {
+  using Call = Fault::Call;
   std::vector<Kind> kinds = Kinds();
   std::erase_if(kinds, [](const Kind& kind) {
-    return kind.call == Fault::Call::kList || kind.call == Fault::Call::kRename ||
-           kind.call == Fault::Call::kUnlink || kind.call == Fault::Call::kMap ||
-           kind.call == Fault::Call::kPages;
+    return kind.call != Call::kOpen && kind.call != Call::kRead && kind.call != Call::kWrite &&
+           kind.call != Call::kAllocate && kind.call != Call::kResize && kind.call != Call::kSync;
   });
   return kinds;
 }
@@ -276,7 +283,8 @@ TEST_GROUP(Errors) {
 
   // False where there is no such call any more.
   bool Try(const Kind& kind, Fault fault, FsyncPolicy policy) {
-    Script script(scratch.File("live"), policy, Status::FromErrno("", "", fault.error).code());
+    const Code code = kind.code.value_or(Status::FromErrno("", "", fault.error).code());
+    Script script(scratch.File("live"), policy, code);
     crash::Watch(scratch.File("live"));
     crash::Inject(fault);
     script.Run();

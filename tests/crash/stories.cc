@@ -1,10 +1,8 @@
 #include "stories.h"
 
 #include <atomic>
-#include <chrono>
 #include <filesystem>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include "clock.h"
@@ -12,10 +10,7 @@
 #include "explorer.h"
 #include "log/repair.h"
 #include "scratch.h"
-
-// clang-format off
-#include <CppUTest/TestHarness.h>
-// clang-format on
+#include "wait.h"
 
 namespace crash {
 
@@ -62,11 +57,7 @@ class Stage {
     CHECK_TRUE(store()->Exists(key).code() == keystone::Code::kNotFound);
   }
   void AwaitGroup() {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
-    while (store()->Stats().log_bytes == bytes_before_) {
-      CHECK_TRUE(std::chrono::steady_clock::now() < deadline);
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    testing::WaitUntil([&] { return store()->Stats().log_bytes != bytes_before_; });
     load_.Seen();
   }
   // What goes, goes with the commit point.

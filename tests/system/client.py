@@ -149,13 +149,14 @@ class Client:
                 return keys
 
     def contents(self):
-        """Every key and its value."""
+        """Every key and its value. What expires meanwhile may be left out."""
         keys = sorted(set(self.scan(count=1000)))
         found = {}
         for start in range(0, len(keys), 500):
             some = keys[start:start + 500]
             for key, reply in zip(some, self.pipeline(b"GET " + encode_key(k) for k in some)):
-                found[key] = decode(reply[len(b"VALUE "):])
+                if reply != b"NOT_FOUND":
+                    found[key] = decode(reply[len(b"VALUE "):])
         return found
 
     def stats(self):

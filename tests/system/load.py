@@ -30,6 +30,12 @@ class Key:
     def explains(self, state):
         return state == self.acknowledged or state in self.unacknowledged
 
+    def settle(self, state):
+        """What is held is the truth, and one of the states that are known."""
+        known = [self.acknowledged] + self.unacknowledged
+        self.acknowledged = known[known.index(state)]
+        self.unacknowledged = []
+
 
 class Worker(threading.Thread):
     def __init__(self, load, number, keys):
@@ -105,6 +111,9 @@ class Worker(threading.Thread):
 class Load:
     """Start it, let it run, crash or stop the daemon, restart that, verify; then start again."""
 
+    KEY = Key
+    WORKER = Worker
+
     def __init__(self, workers=4, keys=400, value_size=150, pipeline=16, seed=1,
                  errors_allowed=False):
         self.address = None
@@ -114,7 +123,7 @@ class Load:
         self.errors_allowed = errors_allowed
         self.stopping = threading.Event()
         self.crash_expected = threading.Event()
-        self.keys = [Key(b"key-%d" % n) for n in range(keys)]
+        self.keys = [self.KEY(b"key-%d" % n) for n in range(keys)]
         self._worker_count = workers
         self._workers = []
         self._versions = iter(range(1, 1 << 62))
@@ -133,7 +142,7 @@ class Load:
         self.seed += 1
         self.stopping.clear()
         self.crash_expected.clear()
-        self._workers = [Worker(self, n, self.keys[n::self._worker_count])
+        self._workers = [self.WORKER(self, n, self.keys[n::self._worker_count])
                          for n in range(self._worker_count)]
         for worker in self._workers:
             worker.start()
@@ -197,6 +206,9 @@ class Load:
         """Compares the whole store with what it may hold; what it holds becomes the truth."""
         with Client(address, timeout_s=60 * SLOW) as client:
             states = client.contents()
+        self.compare(states)
+
+    def compare(self, states):
         wrong = [key for key in self.keys if not key.explains(states.get(key.name))]
         if wrong:
             mismatch = Mismatch("%d keys are wrong, such as %s" % (
@@ -207,8 +219,7 @@ class Load:
         if strangers:
             raise Mismatch("keys that nobody wrote: %r" % sorted(strangers)[:3])
         for key in self.keys:
-            key.acknowledged = states.get(key.name)
-            key.unacknowledged = []
+            key.settle(states.get(key.name))
 
     @staticmethod
     def _describe(key, state):

@@ -178,6 +178,21 @@ class Strangers(DamageTest):
         self.assert_refused_untouched(daemon, "000000000002.log")
 
 
+    def test_segments_whose_sequences_run_backwards_are_refused_told_and_mended(self):
+        first = Log().set(b"a", b"1").set(b"b", b"2")
+        daemon = self.made(first, Log(2, first.store_id, 2).set(b"b", b"other"))
+        place = "000000000002.log: offset 64: sequence number 2 behind 2"
+        self.assert_refused_untouched(daemon, place)
+        checked = run(KEYSTONE_LOG, "check", daemon.data)
+        self.assertEqual(checked.returncode, EX_DATAERR)
+        self.assertIn(place, checked.stdout)
+        self.assertEqual(run(KEYSTONE_LOG, "repair", daemon.data).returncode, 0)
+        self.assertEqual(run(KEYSTONE_LOG, "check", daemon.data).returncode, 0)
+        daemon.start()
+        with daemon.connect() as client:
+            self.assertEqual(client.contents(), {b"a": b"1", b"b": b"other"})
+
+
 class ManifestFile(DamageTest):
     def setUp(self):
         super().setUp()

@@ -243,3 +243,40 @@ TEST(RepairOfAStore, CopiesOfAnUnfinishedCompactionAreMergedWhereTheManifestIsLo
   CheckOk(Repair());
   CheckRepaired();
 }
+
+// ---- the order of sequences
+
+TEST(RepairOfAStore, SegmentsInAnotherOrderThanTheirSequencesArePutInThat) {
+  Write(1, EncodeSet(1, "a", "1") + EncodeSet(3, "c", "3"), 1);
+  Write(2, EncodeSet(4, "d", "4"), 4);
+  Write(3, EncodeSet(5, "e", "5") + EncodeSet(7, "g", "7"), 5);
+  WriteManifest({2, 1, 3});
+  CHECK_EQUAL(Code::kCorrupt, testing::OpenError(scratch.path()).code());
+  CheckOk(Repair());
+  STRCMP_EQUAL("MANIFEST: names segments in another order than that of their sequences",
+               lines[0].c_str());
+  CHECK_TRUE(scratch.Has("MANIFEST.damaged"));
+  CheckRepaired();
+}
+
+TEST(RepairOfAStore, SegmentsInAnotherOrderThatOverlapAreMerged) {
+  Write(1, EncodeSet(4, "d", "4") + EncodeSet(5, "e", "5"), 4);
+  Write(2, EncodeSet(1, "a", "1") + EncodeSet(3, "c", "3") + EncodeSet(5, "e", "5"), 1);
+  Write(3, EncodeSet(7, "g", "7"), 7);
+  WriteManifest({1, 2, 3});
+  CHECK_EQUAL(Code::kCorrupt, testing::OpenError(scratch.path()).code());
+  CheckOk(Repair());
+  CheckRepaired();
+}
+
+// Of the earlier one, which its successor has taken over from.
+TEST(RepairOfAStore, WhatPassesTheFirstSequenceOfTheNextSegmentIsLost) {
+  Write(1, EncodeSet(1, "a", "1") + EncodeSet(3, "c", "3") + EncodeSet(4, "b", "2"), 1);
+  Write(2, EncodeSet(4, "d", "4"), 4);
+  Write(3, EncodeSet(5, "e", "5") + EncodeSet(7, "g", "7"), 5);
+  WriteManifest({1, 2, 3});
+  CHECK_EQUAL(Code::kCorrupt, testing::OpenError(scratch.path()).code());
+  CheckOk(Repair());
+  STRCMP_CONTAINS("sequence number of a later segment", lines[0].c_str());
+  CheckRepaired();
+}

@@ -38,20 +38,7 @@ struct Batches {
 
 }  // namespace
 
-TEST_GROUP(Apply) {
-  Scratch scratch;
-  std::unique_ptr<Store> store;
-
-  void teardown() override {
-    faults::Clear();
-    store.reset();
-  }
-
-  void Open(FsyncPolicy fsync = FsyncPolicy::kNo, uint64_t segment_size_bytes = 4u << 20) {
-    store = testing::OpenStore(scratch.path(), fsync, segment_size_bytes);
-    faults::Clear();
-  }
-};
+TEST_GROUP_BASE(Apply, testing::StoreTest){};
 
 TEST(Apply, SeveralBatchesAreOneWriteAndAGroupEach) {
   Open();

@@ -36,9 +36,8 @@ std::string Key(int n) { return "key" + std::to_string(n); }
 
 }  // namespace
 
-TEST_GROUP(Clear) {
-  Scratch scratch;
-  std::unique_ptr<Store> store;
+TEST_GROUP_BASE(Clear, testing::StoreTest) {
+  using StoreTest::store;
 
   void setup() override {
     Open();
@@ -49,16 +48,8 @@ TEST_GROUP(Clear) {
     CheckOk(store->Apply(&batch));
     CHECK_TRUE(store->Stats().segments > 2);
   }
-  void teardown() override {
-    faults::Clear();
-    store.reset();
-  }
 
-  void Open(FsyncPolicy fsync = FsyncPolicy::kNo) {
-    store.reset();
-    store = testing::OpenStore(scratch.path(), fsync, kSmallSegment);
-    faults::Clear();
-  }
+  void Open(FsyncPolicy fsync = FsyncPolicy::kNo) { StoreTest::Open(fsync, kSmallSegment); }
 
   void CheckEmpty() {
     LONGS_EQUAL(0, store->Count());

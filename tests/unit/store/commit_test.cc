@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <map>
 #include <memory>
 #include <random>
@@ -19,7 +18,6 @@ using keystone::Code;
 using keystone::FsyncPolicy;
 using keystone::kSegmentHeaderSize;
 using keystone::Status;
-using keystone::Store;
 using testing::CheckOk;
 using testing::CheckSays;
 using testing::CheckValue;
@@ -75,20 +73,8 @@ bool SequencesHaveNoHoles(const std::vector<Entry>& log) {
 
 }  // namespace
 
-TEST_GROUP(Commit) {
-  Scratch scratch;
-  std::unique_ptr<Store> store;
-
-  void teardown() override {
-    faults::Clear();
-    store.reset();
-  }
-
-  void Open(FsyncPolicy fsync = FsyncPolicy::kNo, uint64_t segment_size_bytes = 4u << 20) {
-    store.reset();
-    store = testing::OpenStore(scratch.path(), fsync, segment_size_bytes);
-    faults::Clear();
-  }
+TEST_GROUP_BASE(Commit, testing::StoreTest) {
+  using StoreTest::store;
 
   // Fills the first small segment until the next write of 1000 bytes has to begin another.
   void FillSegment() {
@@ -375,17 +361,14 @@ TEST(Commit, ManyThreadsWriteOneLogInTheirOwnOrders) {
 
 TEST(Commit, BatchesThatWaitTogetherShareOneWriteAndOneSync) {
   Open(FsyncPolicy::kAlways);
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  bool shared = false;
   size_t batches = 0;
-  while (!shared && std::chrono::steady_clock::now() < end) {
+  testing::WaitUntil([&] {
     RunThreads(8, [&](int thread) {
       for (int i = 0; i < 20; i++) (void)Set(*store, "key" + std::to_string(thread), "value");
     });
     batches += size_t{8} * 20;
-    shared = faults::Count(Call::kPwritev) < batches && faults::Count(Call::kFdatasync) < batches;
-  }
-  CHECK_TRUE(shared);
+    return faults::Count(Call::kPwritev) < batches && faults::Count(Call::kFdatasync) < batches;
+  });
   LONGS_EQUAL(faults::Count(Call::kFdatasync), faults::Count(Call::kPwritev));
   LONGS_EQUAL(faults::Count(Call::kFdatasync), store->Stats().fsyncs);
 }

@@ -23,7 +23,6 @@ using keystone::CompactionMode;
 using keystone::FsyncPolicy;
 using keystone::kGroupGoesOn;
 using keystone::Status;
-using keystone::Store;
 using testing::CheckOk;
 using testing::CheckSays;
 using testing::CheckValue;
@@ -43,24 +42,16 @@ std::string Key(int i) { return "key" + std::to_string(i); }
 
 }  // namespace
 
-TEST_GROUP(Compaction) {
-  Scratch scratch;
-  std::unique_ptr<Store> store;
+TEST_GROUP_BASE(Compaction, testing::StoreTest) {
   std::map<std::string, std::string> expected;
   CompactionMode mode = CompactionMode::kStopTheWorld;
 
   Status Compact() { return store->Compact(mode); }
 
   void setup() override { Open(); }
-  void teardown() override {
-    faults::Clear();
-    store.reset();
-  }
 
   void Open(FsyncPolicy fsync = FsyncPolicy::kNo, uint64_t segment_size_bytes = kSmallSegment) {
-    store.reset();
-    store = testing::OpenStore(scratch.path(), fsync, segment_size_bytes);
-    faults::Clear();
+    StoreTest::Open(fsync, segment_size_bytes);
   }
 
   void Put(const std::string& key, const std::string& value) {

@@ -1,7 +1,6 @@
 #include "store/gate.h"
 
 #include <atomic>
-#include <chrono>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -10,21 +9,7 @@
 #include "store/testing.h"
 
 using keystone::Gate;
-
-namespace {
-
-// Waits until `condition` holds; false after ten seconds.
-template <class Condition>
-bool Poll(Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
-
-}  // namespace
+using testing::BecomesTrue;
 
 TEST_GROUP(Gate) {
   // Not a plain member: CppUTest's allocation knows nothing of its alignment.
@@ -38,7 +23,7 @@ TEST(Gate, ManyCanBeInside) {
   testing::RunThreads(8, [&](int) {
     const Gate::Pass pass(&gate);
     inside++;
-    if (Poll([&] { return inside == 8; })) together++;
+    if (BecomesTrue([&] { return inside == 8; })) together++;
   });
   LONGS_EQUAL(8, together);
 }
@@ -81,13 +66,13 @@ TEST(Gate, AWaitingCloserHasPriorityOverNewcomers) {
       }
     });
   }
-  const bool busy = Poll([&] { return passed > 1000; });
+  const bool busy = BecomesTrue([&] { return passed > 1000; });
   std::thread closer([&] {
     gate.Close();
     closed = true;
     gate.Open();
   });
-  const bool came_first = Poll([&] { return closed.load(); });
+  const bool came_first = BecomesTrue([&] { return closed.load(); });
   stop = true;
   closer.join();
   for (std::thread& thread : threads) thread.join();
@@ -190,7 +175,7 @@ TEST(Gate, DrainDoesNotWaitForNewcomers) {
   held[0] = Gate::Pass(&gate);
   early.reset();
   int turn = 0;
-  CHECK_TRUE(Poll([&] {
+  CHECK_TRUE(BecomesTrue([&] {
     turn ^= 1;
     held[turn] = Gate::Pass();
     // A newcomer that was counted before the drain began is waited for: so it leaves, too.

@@ -58,17 +58,14 @@ std::chrono::steady_clock::time_point std::chrono::steady_clock::now() noexcept 
                     std::chrono::milliseconds(clock_ahead_ms));
 }
 
-TEST_GROUP(Recovery) {
-  Scratch scratch;
-  std::unique_ptr<Store> store;
+TEST_GROUP_BASE(Recovery, testing::StoreTest) {
   // Two records of 26 bytes at 64 and 90.
   const std::string two = EncodeSet(1, "a", "1") + EncodeSet(2, "b", "2");
 
   void teardown() override {
-    faults::Clear();
     clock_step_ms = 0;
     clock_ahead_ms = 0;
-    store.reset();
+    StoreTest::teardown();
   }
 
   // A new file each time: to empty an old one makes some file systems write it out first.
@@ -94,6 +91,7 @@ TEST_GROUP(Recovery) {
     WriteManifest({1, 2});
   }
 
+  // Leaves what faults there are.
   void Open() {
     store.reset();
     store = testing::OpenStore(scratch.path());
@@ -365,6 +363,38 @@ TEST(Recovery, ADamagedHeaderOfTheActiveSegmentIsRefused) {
 TEST(Recovery, AnUnknownFlagInTheActiveTailIsRefusedByName) {
   WriteActive(two + EncodeSet(3, "c", "3", 8));
   CheckRefused(Code::kCorrupt, "unknown record flag, written by a newer version");
+}
+
+TEST(Recovery, SegmentsWhoseSequencesRunBackwardsAreRefused) {
+  WriteSealed(two, EncodeSet(2, "c", "3"), 2);
+  CheckRefused(Code::kCorrupt,
+               "000000000002.log: offset 64: sequence number 2 behind 2 in the segments before it");
+  WriteFile(kFirst, SegmentBytes(1, EncodeSet(8, "a", "1") + EncodeSet(9, "b", "2"), 8));
+  WriteFile(kSecond, SegmentBytes(2, "", 1));
+  WriteFile(kThird, SegmentBytes(3, EncodeSet(5, "a", "old"), 5));
+  WriteManifest({1, 2, 3});
+  CheckRefused(Code::kCorrupt, "000000000003.log: offset 64: sequence number 5 behind 9");
+}
+
+TEST(Recovery, SegmentsWhoseHintsRunBackwardsAreRefused) {
+  WriteActive(two);
+  Open();
+  store.reset();  // makes a hint of the active segment
+  WriteFile(kSecond, SegmentBytes(2, EncodeSet(3, "c", "3"), 3));
+  WriteManifest({1, 2});
+  Open();
+  store.reset();
+  CHECK_TRUE(scratch.Has("000000000001.hint") && scratch.Has("000000000002.hint"));
+  WriteManifest({2, 1});
+  CheckRefused(Code::kCorrupt, "000000000001.log: offset 64: sequence number 1 behind 3");
+}
+
+TEST(Recovery, ASegmentWithoutRecordsRunsNowhere) {
+  WriteSealed(two, "", 1);
+  Open();
+  CheckOk(Set(*store, "c", "3"));
+  Open();
+  LONGS_EQUAL(3, store->Count());
 }
 
 // ---- a hand in the directory

@@ -20,7 +20,6 @@ using keystone::FsyncPolicy;
 using keystone::kReserveName;
 using keystone::Reserve;
 using keystone::Status;
-using keystone::Store;
 using testing::CheckOk;
 using testing::CheckSays;
 using testing::CheckValue;
@@ -149,20 +148,8 @@ TEST(Reserve, ThatAPersonHasRemovedGivesNoRoomAndIsMadeAnew) {
 
 // ---- a store on a full disk
 
-TEST_GROUP(FullDisk) {
-  Scratch scratch;
-  std::unique_ptr<Store> store;
-
-  void teardown() override {
-    faults::Clear();
-    store.reset();
-  }
-
-  void Open(FsyncPolicy fsync = FsyncPolicy::kNo, uint64_t segment_size_bytes = 4u << 20) {
-    store.reset();
-    store = testing::OpenStore(scratch.path(), fsync, segment_size_bytes);
-    faults::Clear();
-  }
+TEST_GROUP_BASE(FullDisk, testing::StoreTest) {
+  using StoreTest::store;
 
   uint64_t Kept() const { return scratch.Read(kReserveName).size(); }
 

@@ -4,11 +4,8 @@
 #ifndef KEYSTONE_TESTS_UNIT_STORE_TESTING_H_
 #define KEYSTONE_TESTS_UNIT_STORE_TESTING_H_
 
-#include <poll.h>
-
 #include <algorithm>
 #include <boost/endian/conversion.hpp>
-#include <chrono>
 #include <cstdint>
 #include <fstream>
 #include <functional>
@@ -24,6 +21,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "faults.h"
+#include "scratch.h"
 #include "store/batch.h"
 #include "store/hint.h"
 #include "store/manifest.h"
@@ -31,6 +30,7 @@
 #include "store/scanner.h"
 #include "store/segment.h"
 #include "store/store.h"
+#include "wait.h"
 
 // It takes over operator new, so it comes behind all headers that have one of their own.
 // clang-format off
@@ -70,23 +70,6 @@ inline void CheckSays(std::string_view text, const Status& status) {
 // Damage and refusals are what the tests are about; they need not be on the terminal.
 inline keystone::Log Quiet() {
   return {keystone::Log::Sink::kStderr, static_cast<keystone::Priority>(LOG_EMERG)};
-}
-
-// Looks again and again until it is so; false where that takes more than a minute. Any process.
-template <class Condition>
-bool BecomesTrue(Condition condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    ::poll(nullptr, 0, 1);
-  }
-  return true;
-}
-
-// The same, where the test fails otherwise.
-template <class Condition>
-void WaitUntil(Condition condition) {
-  CHECK_TRUE(BecomesTrue(condition));
 }
 
 // ---- bytes
@@ -304,6 +287,26 @@ inline std::multiset<std::string> AllKeys(Store& store, size_t count = 100,
   } while (result.next_cursor != 0);
   return keys;
 }
+
+// A test of a store in a directory of its own, which it opens, again and again perhaps. A group
+// that begins with a function says `using StoreTest::store;` first, for clang-format to know a
+// class.
+class StoreTest : public Utest {
+ public:
+  Scratch scratch;
+  std::unique_ptr<Store> store;
+
+  void teardown() override {
+    faults::Clear();
+    store.reset();
+  }
+
+  void Open(FsyncPolicy fsync = FsyncPolicy::kNo, uint64_t segment_size_bytes = uint64_t{4} << 20) {
+    store.reset();
+    store = OpenStore(scratch.path(), fsync, segment_size_bytes);
+    faults::Clear();
+  }
+};
 
 // ---- threads
 

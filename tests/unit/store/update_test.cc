@@ -26,7 +26,6 @@ using keystone::FsyncPolicy;
 using keystone::Held;
 using keystone::Operation;
 using keystone::Status;
-using keystone::Store;
 using keystone::Update;
 using testing::CheckOk;
 using testing::CheckSays;
@@ -109,24 +108,12 @@ std::string LogText(const std::string& directory) {
 
 }  // namespace
 
-TEST_GROUP(Update) {
-  Scratch scratch;
-  std::unique_ptr<Store> store;
+TEST_GROUP_BASE(Update, testing::StoreTest) {
   Batch batch;
   Batch other;
   std::vector<Batch*> both{&batch, &other};  // of one round
 
   void setup() override { Open(); }
-  void teardown() override {
-    faults::Clear();
-    store.reset();
-  }
-
-  void Open(FsyncPolicy fsync = FsyncPolicy::kNo, uint64_t segment_size_bytes = 4u << 20) {
-    store.reset();
-    store = testing::OpenStore(scratch.path(), fsync, segment_size_bytes);
-    faults::Clear();
-  }
 
   void CheckLog(const char* text) const { STRCMP_EQUAL(text, LogText(scratch.path()).c_str()); }
 
