@@ -13,8 +13,9 @@ Code CodeOf(int error) {
   switch (error) {
     case ENOSPC:
     case EDQUOT:
-    case EFBIG:
       return Code::kNoSpace;
+    case EFBIG:
+      return Code::kFileLimit;
     case EACCES:
     case EPERM:
     case EROFS:
@@ -51,6 +52,7 @@ int ExitCode(Code code) {
       return EX_CANTCREAT;
     case Code::kIo:
     case Code::kNoSpace:
+    case Code::kFileLimit:
     case Code::kReadOnly:
       return EX_IOERR;
     case Code::kPermission:

@@ -21,7 +21,8 @@ enum class Code : uint8_t {
   kBusy,        // the same operation is under way
   kCancelled,   // stopped on request before it took effect
   kReadOnly,    // the store takes no writes any more
-  kNoSpace,     // disk full, over quota or over a file size limit
+  kNoSpace,     // disk full, or over quota
+  kFileLimit,   // over a limit on the size of files (RLIMIT_FSIZE), or the file system's
   kIo,          // any other I/O error
   kCorrupt,     // bytes on disk that are not what was written
   kRunning,     // another daemon holds the lock or the address
