@@ -326,7 +326,7 @@ Status Commit::MakeRoom(uint64_t size_bytes, uint64_t* synced_offset) {
 
 Status Commit::Rotate(uint64_t size_bytes) {
   if (Status status = active_->CutReserve(); !status.ok()) return status;
-  if (Status status = SyncFile(active_->writer(), active_->path()); !status.ok()) return status;
+  if (Status status = SyncFile(active_, active_->writer()); !status.ok()) return status;
   const uint64_t capacity = std::max(options_.segment_size_bytes, kSegmentHeaderSize + size_bytes);
   auto segment = directory_->CreateSegment(next_sequence_, capacity);
   if (!segment.ok()) return segment.status();
@@ -369,7 +369,7 @@ void Commit::Adopt(std::shared_ptr<Segment> active) {
 Status Commit::SyncRound(uint64_t round_start) {
   const uint64_t appended = active_->size();
   Status status;
-  if (options_.sync_each_round) status = SyncFile(active_->writer(), active_->path());
+  if (options_.sync_each_round) status = SyncFile(active_, active_->writer());
   // What is refused shall not come back with a restart; if this fails, too, that is allowed.
   if (!status.ok()) (void)active_->CutTo(round_start);
   const std::lock_guard lock(mutex_);
@@ -405,8 +405,7 @@ Status Commit::Sync() {
   const std::shared_ptr<const Fd> fd = segment->writer();
   const uint64_t appended = appended_offset_;
   lock.unlock();
-  // A segment that was sealed meanwhile has been synced by who sealed it.
-  if (Status status = SyncFile(fd, segment->path()); !status.ok()) return status;
+  if (Status status = SyncFile(segment, fd); !status.ok()) return status;
   lock.lock();
   if (active_ == segment) synced_offset_ = std::max(synced_offset_, appended);
   return Status::Ok();
@@ -434,19 +433,25 @@ void Commit::WatchActive(SegmentWatch* watch) {
 }
 
 // One at a time: the kernel reports a failed write to one sync only, and a second one beside it
-// would take that for success.
-Status Commit::SyncFile(const std::shared_ptr<const Fd>& fd, const std::string& path) {
+// would take that for success. For the same reason what a failure means is decided before the next.
+Status Commit::SyncFile(const std::shared_ptr<Segment>& segment,
+                        const std::shared_ptr<const Fd>& fd) {
   const std::lock_guard sync_lock(sync_mutex_);
   if (Status status = ReadOnlyError(); !status.ok()) return status;
   const auto start = std::chrono::steady_clock::now();
-  Status status = SyncData(fd->get(), path);
+  Status status = SyncData(fd->get(), segment->path());
   const auto spent = std::chrono::steady_clock::now() - start;
   fsyncs_.fetch_add(1, std::memory_order_relaxed);
   fsync_last_us_.store(
       static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(spent).count()),
       std::memory_order_relaxed);
+  if (status.ok()) return status;
+  // A segment whose place another has taken is no longer needed (after a compaction, or when all
+  // keys were taken away), or who sealed it has synced all there was in it.
+  const std::lock_guard lock(mutex_);
+  if (active_ != segment) return Status::Ok();
   // The kernel may have dropped what it could not write, so trying again would prove nothing.
-  return status.ok() ? status : BecomeReadOnly(status);
+  return BecomeReadOnly(status);
 }
 
 Commit::Stats Commit::GetStats() const {

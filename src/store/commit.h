@@ -123,7 +123,7 @@ class Commit {
   void Publish();
   void LogRefusals(const Status& status);
 
-  Status SyncFile(const std::shared_ptr<const Fd>& fd, const std::string& path);
+  Status SyncFile(const std::shared_ptr<Segment>& segment, const std::shared_ptr<const Fd>& fd);
   Status ReadOnlyError() const { return health_.Check(); }
 
   const Options options_;
