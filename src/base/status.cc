@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 namespace keystone {
 
@@ -32,10 +33,12 @@ Code CodeOf(int error) {
 
 }  // namespace
 
-Status Status::FromErrno(std::string_view operation, std::string_view object, int error) {
+Status Status::FromErrno(std::string_view operation, std::string_view object, int error) try {
   std::string message(operation);
   message.append(" ").append(object).append(": ").append(std::strerror(error));
   return {CodeOf(error), std::move(message)};
+} catch (const std::bad_alloc&) {
+  return {CodeOf(error), "error " + std::to_string(error)};  // so short that it takes none
 }
 
 int ExitCode(Code code) {

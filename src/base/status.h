@@ -41,7 +41,8 @@ class [[nodiscard]] Status {
   static Status Ok() { return {}; }
   static Status NotFound() { return {Code::kNotFound, {}}; }
   static Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
-  // "operation object: strerror(error)"; the code follows from `error`.
+  // "operation object: strerror(error)"; the code follows from `error`. Never throws: where memory
+  // runs out, "error 5" has to do.
   static Status FromErrno(std::string_view operation, std::string_view object, int error);
 
   bool ok() const { return code_ == Code::kOk; }
