@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 namespace keystone {
 
@@ -13,8 +14,9 @@ Code CodeOf(int error) {
   switch (error) {
     case ENOSPC:
     case EDQUOT:
-    case EFBIG:
       return Code::kNoSpace;
+    case EFBIG:
+      return Code::kFileLimit;
     case EACCES:
     case EPERM:
     case EROFS:
@@ -31,10 +33,12 @@ Code CodeOf(int error) {
 
 }  // namespace
 
-Status Status::FromErrno(std::string_view operation, std::string_view object, int error) {
+Status Status::FromErrno(std::string_view operation, std::string_view object, int error) try {
   std::string message(operation);
   message.append(" ").append(object).append(": ").append(std::strerror(error));
   return {CodeOf(error), std::move(message)};
+} catch (const std::bad_alloc&) {
+  return {CodeOf(error), "error " + std::to_string(error)};  // so short that it takes none
 }
 
 int ExitCode(Code code) {
@@ -51,6 +55,7 @@ int ExitCode(Code code) {
       return EX_CANTCREAT;
     case Code::kIo:
     case Code::kNoSpace:
+    case Code::kFileLimit:
     case Code::kReadOnly:
       return EX_IOERR;
     case Code::kPermission:

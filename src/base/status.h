@@ -21,7 +21,8 @@ enum class Code : uint8_t {
   kBusy,        // the same operation is under way
   kCancelled,   // stopped on request before it took effect
   kReadOnly,    // the store takes no writes any more
-  kNoSpace,     // disk full, over quota or over a file size limit
+  kNoSpace,     // disk full, or over quota
+  kFileLimit,   // over a limit on the size of files (RLIMIT_FSIZE), or the file system's
   kIo,          // any other I/O error
   kCorrupt,     // bytes on disk that are not what was written
   kRunning,     // another daemon holds the lock or the address
@@ -40,7 +41,8 @@ class [[nodiscard]] Status {
   static Status Ok() { return {}; }
   static Status NotFound() { return {Code::kNotFound, {}}; }
   static Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
-  // "operation object: strerror(error)"; the code follows from `error`.
+  // "operation object: strerror(error)"; the code follows from `error`. Never throws: where memory
+  // runs out, "error 5" has to do.
   static Status FromErrno(std::string_view operation, std::string_view object, int error);
 
   bool ok() const { return code_ == Code::kOk; }

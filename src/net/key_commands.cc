@@ -122,7 +122,8 @@ void QueueSet(const Request& request, Writes* writes) {
   } else if (request.returns_old) {
     writes->ChangeWithCopy(request.key, ChangeBySet, request);
   } else {
-    writes->Change(request.key, ChangeBySet, request);
+    const Needs needs = request.keeps_expiry ? Needs::kValue : Needs::kPresence;
+    writes->Change(request.key, ChangeBySet, request, 0, needs);
   }
 }
 

@@ -347,7 +347,7 @@ void AppendMemcachedHead(std::string_view key, uint32_t client_flags, size_t val
 
 void AppendMemcachedError(const Status& status, std::string* out) {
   out->append(status.code() == Code::kInvalid ? "CLIENT_ERROR " : "SERVER_ERROR ");
-  if (status.code() == Code::kNoSpace) {
+  if (status.code() == Code::kNoSpace || status.code() == Code::kFileLimit) {
     out->append("log device full");
   } else {
     for (const char c : status.message()) *out += IsControl(c) ? '?' : c;

@@ -153,7 +153,7 @@ void QueueAbsentPairs(const Request& request, Writes* writes) {
   const size_t pairs = request.words.size() / 2;
   for (size_t i = 0; i < pairs; i++) {
     const auto behind = static_cast<uint32_t>(2 * pairs - i - 1);
-    writes->batch().Change(request.words[2 * i], &TheAbsentGuard(), behind);
+    writes->batch().Change(request.words[2 * i], &TheAbsentGuard(), behind, Needs::kPresence);
   }
   QueuePairs(request, writes);
 }
@@ -172,7 +172,7 @@ void QueueRename(const Request& request, Writes* writes) {
 
 void QueueRenameToAbsent(const Request& request, Writes* writes) {
   KeyUpdate* const taken = writes->Change(request.key, TakeValue, request, 3);
-  writes->batch().Change(request.end, &TheAbsentGuard(), 2);
+  writes->batch().Change(request.end, &TheAbsentGuard(), 2, Needs::kPresence);
   writes->ChangeByRewrite(request.end, PutValue, request)->set_source(taken);
   writes->Delete(request.key);
 }

@@ -45,8 +45,11 @@ void ExecuteRange(const Request& request, const Environment& environment, Reply*
 
 void ExecuteCompact(const Request&, const Environment& environment, Reply* reply) {
   reply->status = environment.store->Compact(CompactionMode::kOnline);
-  // No room for new files yet: unlike after a write's kNoSpace, writes go on.
-  if (reply->status.code() == Code::kNoSpace) reply->status = reply->status.As(Code::kIo);
+  // No room for new files yet: unlike after a write that found none, writes go on.
+  const Code code = reply->status.code();
+  if (code == Code::kNoSpace || code == Code::kFileLimit) {
+    reply->status = reply->status.As(Code::kIo);
+  }
 }
 
 void ExecuteClear(const Request& request, const Environment& environment, Reply* reply) {

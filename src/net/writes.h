@@ -76,10 +76,10 @@ class Writes {
   void Delete(std::string_view key) { batch_.Delete(key); }
   // The next `guards` operations take no effect where `change` answers kSkip.
   KeyUpdate* Change(std::string_view key, KeyUpdate::Change change, const Request& request,
-                    uint32_t guards = 0) {
+                    uint32_t guards = 0, Needs needs = Needs::kValue) {
     KeyUpdate* const update = &updates_.emplace_back(change, request);
     update->room_ = &room_;
-    batch_.Change(key, update, guards);
+    batch_.Change(key, update, guards, needs);
     return update;
   }
   // The same where a copy of the key's value is made.

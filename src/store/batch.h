@@ -19,11 +19,12 @@ struct Operation {
   enum class Kind : uint8_t { kSet, kDelete, kUpdate };
 
   Kind kind = Kind::kSet;
-  std::string_view key;      // 1 to kMaxKeySize bytes
-  std::string_view value{};  // at most kMaxValueSize bytes; of a kSet, or what an update set
-  Attributes attributes{};   // likewise
-  Update* update = nullptr;  // of a kUpdate; decides what it does
-  uint32_t guards = 0;       // of a kUpdate: how many of the next operations its kSkip concerns
+  std::string_view key;         // 1 to kMaxKeySize bytes
+  std::string_view value{};     // at most kMaxValueSize bytes; of a kSet, or what an update set
+  Attributes attributes{};      // likewise
+  Update* update = nullptr;     // of a kUpdate; decides what it does
+  uint32_t guards = 0;          // of a kUpdate: how many of the next operations its kSkip concerns
+  Needs needs = Needs::kValue;  // of a kUpdate
 
   // Set by Store::Apply where it returned Ok: a kSet always takes effect, a kDelete only where its
   // key existed, a kUpdate as it has decided (to delete a key that does not exist is nothing), none
@@ -47,9 +48,13 @@ class Batch {
     operations_.push_back({.kind = Operation::Kind::kDelete, .key = key});
   }
   // `update` must stay until Store::Apply has returned.
-  void Change(std::string_view key, Update* update, uint32_t guards = 0) {
-    operations_.push_back(
-        {.kind = Operation::Kind::kUpdate, .key = key, .update = update, .guards = guards});
+  void Change(std::string_view key, Update* update, uint32_t guards = 0,
+              Needs needs = Needs::kValue) {
+    operations_.push_back({.kind = Operation::Kind::kUpdate,
+                           .key = key,
+                           .update = update,
+                           .guards = guards,
+                           .needs = needs});
   }
   // Keeps the memory for the next batch.
   void Clear() { operations_.clear(); }

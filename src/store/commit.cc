@@ -128,29 +128,49 @@ void Commit::PrefetchSingles(const Waiter& waiter) const {
   }
 }
 
-// Whatever happens, its members will be told.
+// Must not throw: its members wait to be told. Each step catches what it may.
 void Commit::Serve(Waiter* round) {
-  try {
-    ServeRound(round);
-  } catch (const std::bad_alloc&) {
-    // For an error's text. Where the store has become read-only, the log may have the round.
-    const Code code = read_only() ? Code::kReadOnly : Code::kSystem;
-    const Status status(code, "out of memory");  // so short that it takes none
-    if (round->sealed != nullptr) *round->sealed = status;
-    Refuse(round, status);
+  if (round->sealed != nullptr) {
+    *round->sealed = SealActive();
+  } else if (Gather(round)) {
+    for (Batches rest = gathered_; !rest.empty();) rest = rest.subspan(ServePart(rest));
+  } else {
+    for (Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
+      Refuse(waiter->batches, OutOfMemory());
+    }
   }
 }
 
-void Commit::ServeRound(Waiter* round) {
-  uint64_t synced_offset = SyncedOffset();
-  Status status = ReadOnlyError();
-  if (round->sealed != nullptr) {
-    *round->sealed = status.ok() ? SealActive() : status;
-    return;
+// False where memory runs out.
+bool Commit::Gather(const Waiter* round) try {
+  gathered_.clear();
+  prepared_ = {};
+  for (const Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
+    gathered_.insert(gathered_.end(), waiter->batches.begin(), waiter->batches.end());
+    prepared_ += waiter->size;
   }
-  if (status.ok()) status = CommitRound(round, &synced_offset);
-  LogRefusals(status);
-  Refuse(round, status);
+  return true;
+} catch (const std::bad_alloc&) {
+  return false;
+}
+
+// Tells how many of the first `batches` have their status. Where memory runs out, nothing of these
+// is in the log: what comes behind the append catches that itself.
+size_t Commit::ServePart(Batches batches) {
+  try {
+    Status status = ReadOnlyError();
+    if (status.ok()) status = WriteWithReserve(&batches);
+    LogRefusals(status);
+    Refuse(batches, status);
+  } catch (const std::bad_alloc&) {
+    Refuse(batches, OutOfMemory());
+  }
+  return batches.size();
+}
+
+// So short that it takes none.
+Status Commit::OutOfMemory() const {
+  return {read_only() ? Code::kReadOnly : Code::kSystem, "out of memory"};
 }
 
 uint64_t Commit::SyncedOffset() const {
@@ -159,13 +179,13 @@ uint64_t Commit::SyncedOffset() const {
 }
 
 // Gives all that succeeded so far that status, and counts what failed.
-void Commit::Refuse(Waiter* round, const Status& status) {
-  ForEachBatch(round, [&](Batch* batch) {
+void Commit::Refuse(Batches batches, const Status& status) {
+  for (Batch* batch : batches) {
     if (!status.ok() && batch->status().ok()) batch->set_status(status);
-  });
-  ForEachBatch(round, [&](const Batch* batch) {
+  }
+  for (const Batch* batch : batches) {
     if (!batch->status().ok()) write_errors_ += batch->operations().size();
-  });
+  }
 }
 
 // One line when writes begin to be refused and one when they work again, not one a write.
@@ -180,62 +200,51 @@ void Commit::LogRefusals(const Status& status) {
   }
 }
 
-Status Commit::CommitRound(Waiter* round, uint64_t* synced_offset) {
-  try {
-    return WriteWithReserve(round, synced_offset);
-  } catch (const std::bad_alloc&) {
-    // The log may have what the index has not.
-    return BecomeReadOnlyForGood({Code::kSystem, "out of memory"});
-  }
-}
-
 // What the reserve is let go for is not for sets.
-Status Commit::WriteWithReserve(Waiter* round, uint64_t* synced_offset) {
+Status Commit::WriteWithReserve(Batches* batches) {
+  uint64_t synced_offset = SyncedOffset();
   if (reserve_->released()) {
     const Status full(Code::kNoSpace, "the disk is full");
-    const Status status = WriteRound(round, &full, synced_offset);
-    return status.ok() && !HasGood(round) ? full : status;
+    const Status status = WritePart(batches, &full, &synced_offset);
+    return status.ok() && !HasGood(*batches) ? full : status;
   }
-  const Status status = WriteRound(round, nullptr, synced_offset);
+  const Status status = WritePart(batches, nullptr, &synced_offset);
   if (status.code() != Code::kNoSpace) return status;
-  const bool has_deletes = LeaveDeletes(round, status);
-  if (!HasGood(round) || (has_deletes && !reserve_->Release(status))) return status;
-  return WriteRound(round, &status, synced_offset);
+  const bool has_deletes = LeaveDeletes(*batches, status);
+  if (!HasGood(*batches) || (has_deletes && !reserve_->Release(status))) return status;
+  return WritePart(batches, &status, &synced_offset);
 }
 
 // Refuses the batches that were decided to set something. True where others want to write.
-bool Commit::LeaveDeletes(Waiter* round, const Status& status) {
+bool Commit::LeaveDeletes(Batches batches, const Status& status) {
   bool left = false;
-  ForEachBatch(round, [&](Batch* batch) {
-    if (!batch->status().ok()) return;
+  for (Batch* batch : batches) {
+    if (!batch->status().ok()) continue;
     if (Sets(*batch))
       batch->set_status(status);
     else
       left = left || Writes(*batch);
-  });
+  }
   return left;
 }
 
 // False where all batches have been refused.
-bool Commit::HasGood(const Waiter* round) {
-  bool has = false;
-  ForEachBatch(round, [&](const Batch* batch) { has = has || batch->status().ok(); });
-  return has;
+bool Commit::HasGood(Batches batches) {
+  return std::any_of(batches.begin(), batches.end(),
+                     [](const Batch* batch) { return batch->status().ok(); });
 }
 
-Status Commit::SealActive() {
-  if (active_->size() == kSegmentHeaderSize) return Status::Ok();
-  try {
-    return Rotate(0);
-  } catch (const std::bad_alloc&) {
-    return BecomeReadOnly({Code::kSystem, "out of memory"});
-  }
+Status Commit::SealActive() try {
+  if (Status status = ReadOnlyError(); !status.ok()) return status;
+  return active_->size() == kSegmentHeaderSize ? Status::Ok() : Rotate(0);
+} catch (const std::bad_alloc&) {
+  return OutOfMemory();
 }
 
 // Batches that set something are refused with `refusal`, if there is one.
-Status Commit::WriteRound(Waiter* round, const Status* refusal, uint64_t* synced_offset) {
+Status Commit::WritePart(Batches* batches, const Status* refusal, uint64_t* synced_offset) {
   bool marks = false;
-  Status encoded = EncodeRound(round, refusal, synced_offset, &marks);
+  Status encoded = EncodePart(batches, refusal, synced_offset, &marks);
   if (!encoded.ok() || round_.empty()) return encoded;
   const uint64_t start = active_->size();
   if (Status status = Append(); !status.ok()) {
@@ -244,20 +253,19 @@ Status Commit::WriteRound(Waiter* round, const Status* refusal, uint64_t* synced
   if (Status status = SyncRound(start); !status.ok()) return status;
   next_sequence_ = round_.next_sequence();
   if (marks) marked_offset_ = *synced_offset;
-  Publish();
-  return Status::Ok();
+  return Publish();
 }
 
 // Of a page that can't be read come zeros from then on (BusGuard). Where that has happened
 // meanwhile, what was a good value when it was looked at may not have been when it was used: that
 // is found out by looking again.
-Status Commit::EncodeRound(Waiter* round, const Status* refusal, uint64_t* synced_offset,
-                           bool* marks) {
+Status Commit::EncodePart(Batches* batches, const Status* refusal, uint64_t* synced_offset,
+                          bool* marks) {
   BatchSize size;
   uint64_t faults_before = 0;
   do {
     faults_before = BusGuard::faults();
-    size = Decide(round, refusal);
+    size = Decide(batches, refusal);
     if (size.bytes == 0) {
       round_.Start(next_sequence_, active_->size(), 0);
       return Status::Ok();
@@ -268,43 +276,59 @@ Status Commit::EncodeRound(Waiter* round, const Status* refusal, uint64_t* synce
     round_.Start(next_sequence_, active_->size(), size.copied_bytes + kSyncMarkSize);
     *marks = NeedsMark(*synced_offset);
     if (*marks) round_.AddSyncMark(*synced_offset);
-    ForEachBatch(round, [&](const Batch* batch) {
+    for (const Batch* batch : *batches) {
       if (batch->status().ok()) round_.AddGroup(*batch);
-    });
+    }
   } while (size.is_open && BusGuard::faults() != faults_before);
   return Status::Ok();
 }
 
-// Tells the size of what is to be written. A batch that can't be decided is left out of the round.
-BatchSize Commit::Decide(Waiter* round, const Status* refusal) {
-  BatchSize prepared;
-  for (const Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
-    prepared += waiter->size;
-  }
-  if (!prepared.is_open && refusal == nullptr) return prepared;
+// Tells the size of what is to be written, and leaves those of `batches` that share the write. The
+// others are decided again in their turn.
+BatchSize Commit::Decide(Batches* batches, const Status* refusal) {
+  if (!prepared_.is_open && refusal == nullptr) return prepared_;
   BatchSize size;
-  size.is_open = prepared.is_open;
+  size.is_open = prepared_.is_open;
   decider_.Start();
-  ForEachBatch(round, [&](Batch* batch) {
-    if (!batch->status().ok()) return;
-    Status status = decider_.Decide(batch);
-    if (status.ok() && refusal != nullptr && Sets(*batch)) {
-      decider_.Undo();
-      status = *refusal;
+  for (size_t i = 0; i < batches->size(); i++) {
+    const BatchSize next = DecideOne((*batches)[i], refusal);
+    if (size.bytes > 0 && size.bytes + next.bytes > queue_.limit_bytes()) {
+      *batches = batches->first(i);
+      break;
     }
-    if (!status.ok()) return batch->set_status(std::move(status));
-    for (const Operation& operation : batch->operations()) {
-      if (operation.is_written) size += SizeOf(operation);
-    }
-  });
+    size += next;
+  }
+  return size;
+}
+
+// Tells the size of what it writes. A batch that can't be decided is left out of the round.
+BatchSize Commit::DecideOne(Batch* batch, const Status* refusal) {
+  if (!batch->status().ok()) return {};
+  Status status = decider_.Decide(batch);
+  if (status.ok() && refusal != nullptr && Sets(*batch)) {
+    decider_.Undo();
+    status = *refusal;
+  }
+  BatchSize size;
+  if (!status.ok()) {
+    batch->set_status(std::move(status));
+    return size;
+  }
+  for (const Operation& operation : batch->operations()) {
+    if (operation.is_written) size += SizeOf(operation);
+  }
   return size;
 }
 
 // To reserve pays where each round is synced.
-Status Commit::Append() {
+Status Commit::Append() try {
   return options_.sync_each_round && !reserve_->released()
              ? active_->AppendAndReserve(round_.pieces(), round_.size_bytes())
              : active_->Append(round_.pieces(), round_.size_bytes());
+} catch (const std::bad_alloc&) {
+  // Perhaps for an error's text: a part of it may be in the file.
+  const bool cut = active_->CutTo(active_->size()).ok();
+  return {cut ? Code::kSystem : Code::kReadOnly, "out of memory"};
 }
 
 bool Commit::NeedsMark(uint64_t synced_offset) const {
@@ -324,9 +348,10 @@ Status Commit::MakeRoom(uint64_t size_bytes, uint64_t* synced_offset) {
   return Status::Ok();
 }
 
+// Where memory runs out, nothing has changed, or all of it.
 Status Commit::Rotate(uint64_t size_bytes) {
   if (Status status = active_->CutReserve(); !status.ok()) return status;
-  if (Status status = SyncFile(active_->writer(), active_->path()); !status.ok()) return status;
+  if (Status status = SyncFile(active_, active_->writer()); !status.ok()) return status;
   const uint64_t capacity = std::max(options_.segment_size_bytes, kSegmentHeaderSize + size_bytes);
   auto segment = directory_->CreateSegment(next_sequence_, capacity);
   if (!segment.ok()) return segment.status();
@@ -346,13 +371,15 @@ Status Commit::Rotate(uint64_t size_bytes) {
 }
 
 // A segment is on stable storage under its name before a MANIFEST names it.
-Status Commit::Install(Segment& segment) {
+Status Commit::Install(Segment& segment) try {
   // That is not the disk's room, so there is no way out of it in the reserve.
   Status room = segments_->CheckRoom(segment.number());
   if (!room.ok()) return room.As(Code::kSystem);
   if (Status status = segment.Finish(); !status.ok()) return status;
-  if (Status status = directory_->Sync(); !status.ok()) return status.As(Code::kReadOnly);
+  if (Status status = directory_->Sync(); !status.ok()) return BecomeReadOnly(status);
   return directory_->CommitAppended(segment.number());
+} catch (const std::bad_alloc&) {
+  return OutOfMemory();
 }
 
 void Commit::Begin(std::shared_ptr<Segment> active) {
@@ -369,7 +396,7 @@ void Commit::Adopt(std::shared_ptr<Segment> active) {
 Status Commit::SyncRound(uint64_t round_start) {
   const uint64_t appended = active_->size();
   Status status;
-  if (options_.sync_each_round) status = SyncFile(active_->writer(), active_->path());
+  if (options_.sync_each_round) status = SyncFile(active_, active_->writer());
   // What is refused shall not come back with a restart; if this fails, too, that is allowed.
   if (!status.ok()) (void)active_->CutTo(round_start);
   const std::lock_guard lock(mutex_);
@@ -378,23 +405,28 @@ Status Commit::SyncRound(uint64_t round_start) {
   return status;
 }
 
-void Commit::Publish() {
-  const bool debug = log_->Enabled(Priority::kDebug);
-  for (const Round::Placed& placed : round_.placed()) {
-    const Operation& operation = *placed.operation;
-    Status status = operation.deletes
-                        ? index_->Erase(operation.key)
-                        : index_->Put(operation.key, {active_->number(), placed.offset},
-                                      placed.size_bytes, operation.attributes.expires_at_ms);
-    // A key deleted twice in one round is gone by now.
-    if (!status.ok() && status.code() != Code::kNotFound) {
-      log_->Write(Priority::kCritical, "%s", status.message().c_str());
-    }
-    if (debug) {
-      log_->Write(Priority::kDebug, "appended '%s' to %s at offset %llu, %u bytes",
-                  Escape(operation.key).c_str(), active_->name().c_str(),
-                  static_cast<unsigned long long>(placed.offset), placed.size_bytes);
-    }
+Status Commit::Publish() try {
+  for (const Round::Placed& placed : round_.placed()) PublishOne(placed);
+  return Status::Ok();
+} catch (const std::bad_alloc&) {
+  // The log has what the index has not.
+  return BecomeReadOnlyForGood({Code::kSystem, "out of memory"});
+}
+
+void Commit::PublishOne(const Round::Placed& placed) {
+  const Operation& operation = *placed.operation;
+  Status status = operation.deletes
+                      ? index_->Erase(operation.key)
+                      : index_->Put(operation.key, {active_->number(), placed.offset},
+                                    placed.size_bytes, operation.attributes.expires_at_ms);
+  // A key deleted twice in one round is gone by now.
+  if (!status.ok() && status.code() != Code::kNotFound) {
+    log_->Write(Priority::kCritical, "%s", status.message().c_str());
+  }
+  if (log_->Enabled(Priority::kDebug)) {
+    log_->Write(Priority::kDebug, "appended '%s' to %s at offset %llu, %u bytes",
+                Escape(operation.key).c_str(), active_->name().c_str(),
+                static_cast<unsigned long long>(placed.offset), placed.size_bytes);
   }
 }
 
@@ -405,8 +437,7 @@ Status Commit::Sync() {
   const std::shared_ptr<const Fd> fd = segment->writer();
   const uint64_t appended = appended_offset_;
   lock.unlock();
-  // A segment that was sealed meanwhile has been synced by who sealed it.
-  if (Status status = SyncFile(fd, segment->path()); !status.ok()) return status;
+  if (Status status = SyncFile(segment, fd); !status.ok()) return status;
   lock.lock();
   if (active_ == segment) synced_offset_ = std::max(synced_offset_, appended);
   return Status::Ok();
@@ -434,19 +465,25 @@ void Commit::WatchActive(SegmentWatch* watch) {
 }
 
 // One at a time: the kernel reports a failed write to one sync only, and a second one beside it
-// would take that for success.
-Status Commit::SyncFile(const std::shared_ptr<const Fd>& fd, const std::string& path) {
+// would take that for success. For the same reason what a failure means is decided before the next.
+Status Commit::SyncFile(const std::shared_ptr<Segment>& segment,
+                        const std::shared_ptr<const Fd>& fd) {
   const std::lock_guard sync_lock(sync_mutex_);
   if (Status status = ReadOnlyError(); !status.ok()) return status;
   const auto start = std::chrono::steady_clock::now();
-  Status status = SyncData(fd->get(), path);
+  Status status = SyncData(fd->get(), segment->path());
   const auto spent = std::chrono::steady_clock::now() - start;
   fsyncs_.fetch_add(1, std::memory_order_relaxed);
   fsync_last_us_.store(
       static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(spent).count()),
       std::memory_order_relaxed);
+  if (status.ok()) return status;
+  // A segment whose place another has taken is no longer needed (after a compaction, or when all
+  // keys were taken away), or who sealed it has synced all there was in it.
+  const std::lock_guard lock(mutex_);
+  if (active_ != segment) return Status::Ok();
   // The kernel may have dropped what it could not write, so trying again would prove nothing.
-  return status.ok() ? status : BecomeReadOnly(status);
+  return BecomeReadOnly(status);
 }
 
 Commit::Stats Commit::GetStats() const {

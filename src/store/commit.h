@@ -7,6 +7,10 @@
 // often enough. So the order of rounds is the order of the log is the order of visibility, and
 // nobody reads what a crash could take back.
 //
+// An update counts as small until it is decided. Where what the round's come to is too much for one
+// write, the round is written in parts, in its order: so what fails because somebody's value is
+// large fails for that one alone.
+//
 // Where the disk is full, the reserve is let go for batches that only delete: what makes room.
 //
 // A sync mark goes ahead of a round's groups when more of the segment is on stable storage than the
@@ -25,6 +29,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "base/status.h"
@@ -92,6 +97,7 @@ class Commit {
 
  private:
   using Waiter = CommitQueue::Waiter;
+  using Batches = std::span<Batch* const>;
 
   void WaitForTurn(Waiter* waiter);
   BatchSize Ready(Batch* batch);
@@ -100,19 +106,20 @@ class Commit {
   void PrefetchSingles(const Waiter& waiter) const;
   void SubmitTogether(std::span<Batch* const> batches, const BatchSize& size);
 
-  // The leader's, without mutex_.
+  // The leader's, without mutex_. `batches` are what is left of a round, then its next part.
   void Serve(Waiter* round);
-  void ServeRound(Waiter* round);
-  void Refuse(Waiter* round, const Status& status);
+  bool Gather(const Waiter* round);
+  size_t ServePart(Batches batches);
+  void Refuse(Batches batches, const Status& status);
   uint64_t SyncedOffset() const;
-  Status CommitRound(Waiter* round, uint64_t* synced_offset);
-  Status WriteWithReserve(Waiter* round, uint64_t* synced_offset);
-  static bool LeaveDeletes(Waiter* round, const Status& status);
-  static bool HasGood(const Waiter* round);
+  Status WriteWithReserve(Batches* batches);
+  static bool LeaveDeletes(Batches batches, const Status& status);
+  static bool HasGood(Batches batches);
   Status SealActive();
-  Status WriteRound(Waiter* round, const Status* refusal, uint64_t* synced_offset);
-  Status EncodeRound(Waiter* round, const Status* refusal, uint64_t* synced_offset, bool* marks);
-  BatchSize Decide(Waiter* round, const Status* refusal);
+  Status WritePart(Batches* batches, const Status* refusal, uint64_t* synced_offset);
+  Status EncodePart(Batches* batches, const Status* refusal, uint64_t* synced_offset, bool* marks);
+  BatchSize Decide(Batches* batches, const Status* refusal);
+  BatchSize DecideOne(Batch* batch, const Status* refusal);
   Status Append();
   bool NeedsMark(uint64_t synced_offset) const;
   Status MakeRoom(uint64_t size_bytes, uint64_t* synced_offset);
@@ -120,11 +127,13 @@ class Commit {
   Status Install(Segment& segment);
   void Begin(std::shared_ptr<Segment> active);
   Status SyncRound(uint64_t round_start);
-  void Publish();
+  Status Publish();
+  void PublishOne(const Round::Placed& placed);
   void LogRefusals(const Status& status);
 
-  Status SyncFile(const std::shared_ptr<const Fd>& fd, const std::string& path);
+  Status SyncFile(const std::shared_ptr<Segment>& segment, const std::shared_ptr<const Fd>& fd);
   Status ReadOnlyError() const { return health_.Check(); }
+  Status OutOfMemory() const;
 
   const Options options_;
   Directory* const directory_;
@@ -143,10 +152,12 @@ class Commit {
 
   // The leader's own.
   uint64_t next_sequence_;
-  uint64_t marked_offset_ = 0;  // what the last sync mark of the active segment says
+  uint64_t marked_offset_ = 0;    // what the last sync mark of the active segment says
+  std::vector<Batch*> gathered_;  // of the round
+  BatchSize prepared_;            // of the round, before anything is decided
   Round round_;
   Decider decider_;
-  bool refusing_ = false;  // the last round failed
+  bool refusing_ = false;  // the last part failed
 
   std::atomic<uint64_t> fsyncs_{0};
   std::atomic<uint64_t> fsync_last_us_{0};

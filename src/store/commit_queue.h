@@ -69,13 +69,6 @@ class CommitQueue {
   bool leading_ = false;     // guarded by mutex_; somebody leads, or was told to
 };
 
-template <class Visit>
-void ForEachBatch(const CommitQueue::Waiter* round, Visit visit) {
-  for (const CommitQueue::Waiter* waiter = round; waiter != nullptr; waiter = waiter->next) {
-    for (Batch* batch : waiter->batches) visit(batch);
-  }
-}
-
 }  // namespace keystone
 
 #endif  // KEYSTONE_STORE_COMMIT_QUEUE_H_

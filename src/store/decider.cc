@@ -96,7 +96,7 @@ Status Decider::DecideDelete(Operation* operation) {
 Status Decider::DecideUpdate(Operation* operation, bool* skips) {
   Found found;
   if (!FindDecided(operation->key, &found)) {
-    if (Status status = FindIntact(operation->key, &found); !status.ok()) return status;
+    if (Status status = FindStored(*operation, &found); !status.ok()) return status;
   }
   const Effect effect = operation->update->Decide(found.held);
   const bool sets = effect.kind == Effect::Kind::kSet;
@@ -129,21 +129,29 @@ bool Decider::FindDecided(std::string_view key, Found* found) {
   return true;
 }
 
-Status Decider::FindIntact(std::string_view key, Found* found) {
+Status Decider::FindStored(const Operation& operation, Found* found) {
   RecordView record;
   Location where;
-  Status status = index_->Find(key, &record, &where);
+  Status status = index_->Find(operation.key, &record, &where);
   if (status.code() == Code::kNotFound) return Status::Ok();
-  if (status.ok()) status = VerifyBody(*segments_, record, where);
+  if (!status.ok()) return status;
+  const bool has_expired = IsExpired(record.attributes());
+  if (IsToBeIntact(operation.needs, has_expired)) status = VerifyBody(*segments_, record, where);
   if (!status.ok()) return status;
   found->is_stored = true;
-  if (!IsExpired(record.attributes())) {
-    found->held = {.exists = true,
-                   .value = record.value,
-                   .attributes = record.attributes(),
-                   .sequence = record.sequence};
+  if (has_expired) return Status::Ok();
+  found->held.exists = true;
+  found->held.sequence = record.sequence;
+  if (operation.needs == Needs::kValue) {
+    found->held.value = record.value;
+    found->held.attributes = record.attributes();
   }
   return Status::Ok();
+}
+
+// The body's CRC covers the time of expiry, too, and takes reading all of the value.
+bool Decider::IsToBeIntact(Needs needs, bool has_expired) {
+  return needs == Needs::kValue || (needs == Needs::kPresence && has_expired);
 }
 
 // All of a round at the same time, which is asked for only where something is to expire.

@@ -31,8 +31,8 @@ class Decider {
   void Start();
 
   // Fills in what a batch that is prepared comes to, by the index and what was decided since Start.
-  // Where it can't be decided it is as if it had not been there: kCorrupt or kIo, an update needs a
-  // value that is damaged; kInvalid, what it sets is over the log's limits; kSystem, out of memory.
+  // Where it can't be decided it is as if it had not been there: kCorrupt or kIo, what an update
+  // needs is damaged; kInvalid, what it sets is over the log's limits; kSystem, out of memory.
   // The batch stays where it is until the next Start.
   Status Decide(Batch* batch);
 
@@ -56,7 +56,8 @@ class Decider {
   Status DecideDelete(Operation* operation);
   Status DecideUpdate(Operation* operation, bool* skips);
   bool FindDecided(std::string_view key, Found* found);
-  Status FindIntact(std::string_view key, Found* found);
+  Status FindStored(const Operation& operation, Found* found);
+  static bool IsToBeIntact(Needs needs, bool has_expired);
   bool IsExpired(const Attributes& attributes);
   void Note(const Operation* operation);
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <new>
 #include <utility>
 
 #include "base/file.h"
@@ -135,12 +136,17 @@ Status Directory::CommitReplaced(const std::vector<uint64_t>& old,
 }
 
 Status Directory::CommitLocked(std::vector<uint64_t> segments) {
-  Manifest next = manifest_;
-  next.segments = std::move(segments);
   bool renamed = false;
-  Status status = ReplaceFile(path_, kManifestName, EncodeManifest(next), &renamed);
-  if (status.ok()) manifest_.segments = std::move(next.segments);
-  return !status.ok() && renamed ? status.As(Code::kReadOnly) : status;
+  try {
+    Manifest next = manifest_;
+    next.segments = std::move(segments);
+    Status status = ReplaceFile(path_, kManifestName, EncodeManifest(next), &renamed);
+    if (status.ok()) manifest_.segments = std::move(next.segments);
+    return !status.ok() && renamed ? status.As(Code::kReadOnly) : status;
+  } catch (const std::bad_alloc&) {
+    // So short that it takes none.
+    return {renamed ? Code::kReadOnly : Code::kSystem, "out of memory"};
+  }
 }
 
 Result<std::shared_ptr<Segment>> Directory::CreateSegment(uint64_t first_sequence,

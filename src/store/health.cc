@@ -1,5 +1,7 @@
 #include "store/health.h"
 
+#include <new>
+
 namespace keystone {
 
 Status Health::Check() const {
@@ -23,10 +25,17 @@ Status Health::BecomeReadOnlyLocked(const Status& why, const char* way_out) {
   if (!read_only()) {
     read_only_.store(true, std::memory_order_release);
     way_out_ = way_out;
-    reason_ = why.message();
-    log_->Write(Priority::kCritical, "%s: the store is read-only: %s", reason_.c_str(), way_out_);
+    log_->Write(Priority::kCritical, "%s: the store is read-only: %s", why.message().c_str(),
+                way_out_);
+    Keep(why.message());
   }
   return Error();
+}
+
+void Health::Keep(const std::string& reason) try {
+  reason_ = reason;
+} catch (const std::bad_alloc&) {
+  reason_ = "see the log";  // so short that it takes no memory
 }
 
 Status Health::CheckCurable() const {
@@ -43,9 +52,11 @@ void Health::Cure() {
 }
 
 // Ok where a compaction has come between.
-Status Health::Error() const {
+Status Health::Error() const try {
   if (!read_only()) return Status::Ok();
   return {Code::kReadOnly, "the store is read-only (" + reason_ + "): " + way_out_};
+} catch (const std::bad_alloc&) {
+  return {Code::kReadOnly, "out of memory"};
 }
 
 }  // namespace keystone

@@ -4,7 +4,8 @@
 // A compaction into new files is the cure, unless the index itself can't be trusted: then only a
 // restart is.
 //
-// Thread-safe.
+// Thread-safe. Check and what makes it read-only never throw: where memory runs out, their texts
+// are cut short.
 #ifndef KEYSTONE_STORE_HEALTH_H_
 #define KEYSTONE_STORE_HEALTH_H_
 
@@ -24,8 +25,8 @@ class Health {
   // Ok, or the error for whoever wants to write (kReadOnly).
   Status Check() const;
 
-  // Refuses writes from now on, even where it throws for want of memory; returns the error for
-  // them. The first reason counts, and its way out, a literal for people.
+  // Refuses writes from now on, and returns the error for them. The first reason counts, and its
+  // way out, a literal for people.
   Status BecomeReadOnly(const Status& why, const char* way_out = "compact, or restart the daemon");
 
   // The same, and no compaction may cure it: the index does not say what the log does.
@@ -39,6 +40,7 @@ class Health {
 
  private:
   Status BecomeReadOnlyLocked(const Status& why, const char* way_out);
+  void Keep(const std::string& reason);  // with mutex_
   Status Error() const;
 
   const Log* const log_;

@@ -113,9 +113,29 @@ Status Index::Put(std::string_view key, Location where, size_t size_bytes, uint6
     CountOut({old.expires_at_ms, old.size_bytes()});
     return found;
   }
+  if (found.code() != Code::kNotFound && ReplaceDamaged(key, hash, where)) return found;
   Insert(hash, where);
   size_.fetch_add(1, std::memory_order_relaxed);
   return found.code() == Code::kNotFound ? Status::Ok() : found;
+}
+
+// Where it is one record only that can't be told from the key's, it is taken for it. Its size is
+// known where its header can be read.
+bool Index::ReplaceDamaged(std::string_view key, uint64_t hash, Location now) {
+  std::vector<Location> candidates;
+  ShardOf(hash).Collect(TagOf(hash), &candidates);
+  RecordView old;
+  std::erase_if(candidates, [&](const Location& candidate) {
+    return Check(key, candidate, &old).code() == Code::kNotFound;
+  });
+  if (candidates.size() != 1 || !ShardOf(hash).Replace(TagOf(hash), candidates[0], now)) {
+    return false;
+  }
+  const Segment* segment = segments_->Find(candidates[0].segment);
+  if (segment != nullptr && segment->Read(candidates[0].offset, &old) == RecordState::kValid) {
+    CountOut({old.expires_at_ms, old.size_bytes()});
+  }
+  return true;
 }
 
 void Index::CountOut(const Expiring& record) {

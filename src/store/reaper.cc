@@ -50,7 +50,8 @@ void Reaper::Reap(const Apply& apply) {
     std::vector<Batch*> pointers;
     for (; next != keys.end() && pointers.size() < kKeysAtOnce; ++next) {
       Batch& batch = batches[pointers.size()];
-      batch.Change(*next, &update);
+      // Who has noted it has had the record checked; its value may be large, and all wait.
+      batch.Change(*next, &update, 0, Needs::kClaim);
       pointers.push_back(&batch);
     }
     apply(pointers);

@@ -14,6 +14,11 @@ namespace {
 
 constexpr unsigned long long kPrintableSize = Reserve::kSizeBytes;
 
+// Of the disk, or of what one file may have: it may pass.
+bool IsForWantOfRoom(const Status& status) {
+  return status.code() == Code::kNoSpace || status.code() == Code::kFileLimit;
+}
+
 // All of it, not a hole.
 Status Allocate(int fd, const std::string& path) {
   int error = EINTR;
@@ -36,7 +41,7 @@ void Reserve::Open() {
     state_ = State::kHeld;
     return;
   }
-  const bool full = status.code() == Code::kNoSpace;
+  const bool full = IsForWantOfRoom(status);
   if (full && existed) {
     state_ = State::kReleased;
     log_->Write(Priority::kError, "%s: the disk is full: SET is refused until there is room",
@@ -56,7 +61,7 @@ Status Reserve::Take(bool* existed) const {
   if (!fd.ok()) return fd.status();
   Status status = Allocate(fd.value().get(), path_);
   if (status.ok()) return status;
-  if (*existed && status.code() == Code::kNoSpace) {
+  if (*existed && IsForWantOfRoom(status)) {
     (void)Truncate(fd.value().get(), 0, path_);
   } else {
     (void)::unlink(path_.c_str());

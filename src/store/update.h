@@ -14,12 +14,23 @@ namespace keystone {
 
 // What a key holds: by the writes before, those of the same batch included. What has expired does
 // not exist.
+//
+// Where a value is not needed (see Needs), nothing is said of it or of its attributes.
 struct Held {
   bool exists = false;
   std::string_view value{};
   Attributes attributes{};
   uint64_t sequence = 0;  // of its record; 0 where there is none, or it has none yet: it is being
                           // written by the same batch, or by one that is committed with it
+};
+
+// What an update is to be told.
+enum class Needs : uint8_t {
+  kValue,     // all of Held; where the value is damaged, the update fails
+  kPresence,  // whether the key exists, and the sequence of its record; the value is not read, so
+              // it may be damaged, unless the record says that it has expired: that has to be
+              // certain
+  kClaim,     // as kPresence, but that it has expired is believed: for who has had it checked
 };
 
 struct Effect {

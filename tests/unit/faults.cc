@@ -8,10 +8,10 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <ctime>
 #include <mutex>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <utility>
 
@@ -46,6 +46,8 @@ Plans plans;                         // guarded by mutex
 Plans hints_plans;                   // guarded by mutex
 std::optional<uint64_t> free_bytes;  // guarded by mutex
 std::atomic<int64_t> clock_shift_ms{0};
+std::atomic<int> held_sync_error{0};  // 0: none is to be held
+std::atomic<bool> sync_is_held{false};
 
 Plan& PlanOf(Call call, bool hints = false) {
   return (hints ? hints_plans : plans)[static_cast<size_t>(call)];
@@ -53,10 +55,12 @@ Plan& PlanOf(Call call, bool hints = false) {
 
 bool IsHint(std::string_view path) { return path.ends_with(".hint.tmp"); }
 
+// Takes no memory: tests make that fail, too.
 bool IsHint(int fd) {
   char path[PATH_MAX];
-  const std::string link = "/proc/self/fd/" + std::to_string(fd);
-  const ssize_t size = ::readlink(link.c_str(), path, sizeof path);
+  char link[32];
+  std::snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  const ssize_t size = ::readlink(link, path, sizeof path);
   return size > 0 && IsHint({path, static_cast<size_t>(size)});
 }
 
@@ -102,6 +106,15 @@ void TearNextWrite(int error) {
   PlanOf(Call::kPwritev).tear = true;
 }
 
+void HoldNextSync(int error) { held_sync_error = error; }
+
+bool SyncIsHeld() { return sync_is_held; }
+
+void LetSyncGo() {
+  sync_is_held = false;
+  sync_is_held.notify_all();
+}
+
 void SetFreeBytes(uint64_t bytes) {
   const std::lock_guard lock(mutex);
   free_bytes = bytes;
@@ -127,6 +140,13 @@ void Clear() {
 extern "C" {
 
 int __wrap_fdatasync(int fd) {
+  const int error = faults::IsHint(fd) ? 0 : faults::held_sync_error.exchange(0);
+  if (error != 0) {
+    faults::sync_is_held = true;
+    faults::sync_is_held.wait(true);
+    errno = error;
+    return -1;
+  }
   return faults::Fails(faults::Call::kFdatasync, faults::IsHint(fd)) ? -1 : __real_fdatasync(fd);
 }
 

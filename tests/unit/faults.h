@@ -25,6 +25,11 @@ void FailForHints(Call call, int error, size_t skip = 0);
 // The next pwritev writes half of what it was given, the one after it fails with `error`.
 void TearNextWrite(int error);
 
+// The next fdatasync waits until LetSyncGo, and fails with `error` then.
+void HoldNextSync(int error);
+bool SyncIsHeld();
+void LetSyncGo();
+
 // What statvfs says is free, until Clear().
 void SetFreeBytes(uint64_t bytes);
 

@@ -32,7 +32,7 @@ TEST(Status, TheCodeFollowsFromErrno) {
   const struct {
     int error;
     Code code;
-  } rows[] = {{EDQUOT, Code::kNoSpace},   {EFBIG, Code::kNoSpace},    {EACCES, Code::kPermission},
+  } rows[] = {{EDQUOT, Code::kNoSpace},   {EFBIG, Code::kFileLimit},  {EACCES, Code::kPermission},
               {EPERM, Code::kPermission}, {EROFS, Code::kPermission}, {EMFILE, Code::kSystem},
               {ENFILE, Code::kSystem},    {ENOMEM, Code::kSystem},    {EAGAIN, Code::kSystem},
               {EIO, Code::kIo},           {ENOENT, Code::kIo}};

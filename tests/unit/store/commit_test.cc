@@ -6,6 +6,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "faults.h"
@@ -413,14 +414,14 @@ TEST(Commit, AFullDiskRefusesAWriteAndTheNextOneWorks) {
   CHECK_TRUE(SequencesHaveNoHoles(testing::LogOf(scratch.path())));
 }
 
-TEST(Commit, AnOverdrawnQuotaAndAFileSizeLimitAreAFullDisk) {
+TEST(Commit, AnOverdrawnQuotaIsAFullDiskAndWhatElseRefusesAWriteIsToldApart) {
   Open();
-  for (const int error : {EDQUOT, EFBIG}) {
+  const std::pair<int, Code> rows[] = {
+      {EDQUOT, Code::kNoSpace}, {EFBIG, Code::kFileLimit}, {EIO, Code::kIo}};
+  for (const auto& [error, code] : rows) {
     faults::FailOnce(Call::kPwritev, error);
-    CHECK_EQUAL(Code::kNoSpace, Set(*store, "key", "value").code());
+    CHECK_EQUAL(code, Set(*store, "key", "value").code());
   }
-  faults::FailOnce(Call::kPwritev, EIO);
-  CHECK_EQUAL(Code::kIo, Set(*store, "key", "value").code());
   CheckOk(Set(*store, "key", "value"));
 }
 

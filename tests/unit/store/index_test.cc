@@ -337,6 +337,53 @@ TEST(Index, PuttingAKeyWhoseOldRecordIsDamagedSaysSoAndTheNewOneIsFound) {
   STRCMP_EQUAL("newer", Find("key").c_str());
 }
 
+TEST(Index, ADamagedRecordIsCountedOutWhenItsKeyIsPutAgain) {
+  for (const bool header : {true, false}) {
+    const uint64_t bytes_before = index->live_bytes();
+    const Location old = Put("key", "old");
+    Damage(old.offset + (header ? 0 : keystone::kRecordHeaderSize));
+    const Location now = Write("key", "new");
+    CHECK_EQUAL(Code::kCorrupt, index->Put("key", now, RecordSize("key", "new")).code());
+    LONGS_EQUAL(1, index->size());
+    LONGS_EQUAL(1, ScanOffsets(10).size());
+    const uint64_t unknown = header ? RecordSize("key", "old") : 0;
+    LONGS_EQUAL(bytes_before + RecordSize("key", "new") + unknown, index->live_bytes());
+    CheckOk(index->Erase("key"));
+    STRCMP_EQUAL("(none)", Find("key").c_str());
+    LONGS_EQUAL(0, index->size());
+  }
+}
+
+TEST(Index, ADamagedRecordOfAnotherKeyThatCanBeReadIsLeft) {
+  const auto& [a, b] = kSameTag[0];
+  const Location damaged = Put(a, "a");
+  Put(b, "b");
+  Damage(damaged.offset);
+  CHECK_EQUAL(Code::kCorrupt, index->Put(a, Write(a, "c"), RecordSize(a, "c")).code());
+  STRCMP_EQUAL("c", Find(a).c_str());
+  STRCMP_EQUAL("b", Find(b).c_str());
+  LONGS_EQUAL(2, index->size());
+}
+
+TEST(Index, OfTwoDamagedRecordsNoneIsTakenForTheKeys) {
+  const auto& [a, b] = kSameTag[0];
+  Damage(Put(a, "a").offset);
+  const Location where = Write(b, "b");
+  CHECK_EQUAL(Code::kCorrupt, index->Put(b, where, RecordSize(b, "b")).code());
+  LONGS_EQUAL(1, index->size());  // a's, as far as anybody can tell
+  CHECK_TRUE(index->Points(index->Position(b), where));
+  index->Clear();
+  const Location first = Put(a, "a");
+  Put(b, "b");
+  Damage(first.offset);
+  Damage(first.offset + RecordSize(a, "a"));
+  CHECK_EQUAL(Code::kCorrupt, index->Put(a, Write(a, "c"), RecordSize(a, "c")).code());
+  STRCMP_EQUAL("c", Find(a).c_str());
+  LONGS_EQUAL(3, index->size());
+  RecordView record;
+  CHECK_EQUAL(Code::kCorrupt, index->Find(b, &record).code());
+}
+
 TEST(Index, AScanTakesEveryKeyOnceWhileNothingChanges) {
   for (size_t i = 0; i < 1000; i++) Put(Key(i));
   for (const size_t count : {1, 7, 100, 1000, 100000}) {

@@ -15,6 +15,7 @@
 
 using keystone::Code;
 using keystone::CompactionMode;
+using keystone::FsyncPolicy;
 using keystone::Status;
 using keystone::Store;
 using testing::CheckOk;
@@ -83,6 +84,11 @@ Status Caught(Function&& function) {
 }
 
 constexpr size_t kMostAllocations = 5000;
+
+std::unique_ptr<Store> OpenStoreAgain(std::unique_ptr<Store> store, const std::string& directory) {
+  store.reset();
+  return OpenStore(directory, FsyncPolicy::kNo, testing::kSmallSegment);
+}
 
 std::string Key(int n) { return "key" + std::to_string(n); }
 
@@ -178,6 +184,103 @@ TEST(Memory, AWriteThatFindsNoneAnyMoreIsAnsweredAndSoIsTheNext) {
     if (status.ok()) CheckValue(*store, key, value);
   }
   CHECK_TRUE(allocation > 1);
+}
+
+// Nothing is in the log then: the keys are there already, so the index needs none.
+TEST(Memory, AWriteThatHasNoneToBeEncodedInIsRefusedAndTheNextIsWritten) {
+  for (const FsyncPolicy policy : {FsyncPolicy::kNo, FsyncPolicy::kAlways}) {
+    size_t refused = 0;
+    size_t allocation = 0;
+    for (bool fired = true; fired; allocation++) {
+      CHECK_TRUE(allocation < kMostAllocations);
+      store.reset();
+      store = OpenStore(scratch.path(), policy);
+      keystone::Batch batch;
+      const std::string value(2000, 'v');
+      batch.Set(Key(0), value);
+      FailAfter(allocation);
+      const Status status = store->Apply(&batch);
+      fired = Disarm();
+      CHECK_EQUAL(fired ? Code::kSystem : Code::kOk, status.code());
+      CHECK_FALSE(store->Stats().read_only);
+      if (fired) CheckContents();
+      refused += fired ? 1 : 0;
+      CheckOk(Set(*store, Key(0), Key(10)));
+    }
+    CHECK_TRUE(refused >= (policy == FsyncPolicy::kAlways ? 4 : 3));
+  }
+  Reopen();
+}
+
+TEST(Memory, AWriteThatHasNoneToBeginASegmentIsRefusedAndTheNextIsWritten) {
+  size_t refused = 0;
+  size_t allocation = 0;
+  for (bool fired = true; fired; allocation++) {
+    CHECK_TRUE(allocation < kMostAllocations);
+    const Scratch own;
+    auto small = OpenStore(own.path(), FsyncPolicy::kNo, testing::kSmallSegment);
+    const std::string value(1200, 'v');
+    for (int n = 0; n < 3; n++) CheckOk(Set(*small, Key(n), value));
+    keystone::Batch batch;
+    batch.Set(Key(0), "new");
+    batch.Set(Key(1), value);
+    FailAfter(allocation);
+    const Status status = small->Apply(&batch);
+    fired = Disarm();
+    CHECK_EQUAL(fired ? Code::kSystem : Code::kOk, status.code());
+    CHECK_FALSE(small->Stats().read_only);
+    CheckValue(*small, Key(0), fired ? value : "new");
+    refused += fired ? 1 : 0;
+    CheckOk(Set(*small, Key(2), value));
+    LONGS_EQUAL(2, small->Stats().segments);
+    CHECK_TRUE(HasNoLeftovers(own.path()));
+    small = OpenStoreAgain(std::move(small), own.path());
+    CheckValue(*small, Key(0), fired ? value : "new");
+  }
+  CHECK_TRUE(refused > 5);
+}
+
+// A sync whose error finds no memory for its text has failed all the same.
+TEST(Memory, AFailedSyncIsNoticedWithoutAny) {
+  store.reset();
+  store = OpenStore(scratch.path(), FsyncPolicy::kAlways);
+  CheckOk(Set(*store, Key(0), Key(10)));
+  faults::FailOnce(faults::Call::kFdatasync, EIO);
+  keystone::Batch batch;
+  batch.Set(Key(0), "1");
+  size_t allocations = 0;
+  FailFrom(allocations);
+  const Status status = store->Apply(&batch);
+  CHECK_TRUE(Disarm());
+  faults::Clear();
+  CHECK_EQUAL(Code::kReadOnly, status.code());
+  CHECK_EQUAL(Code::kReadOnly, Set(*store, Key(0), "2").code());
+  CheckContents();
+  Reopen();
+}
+
+TEST(Memory, ManyWritersOfWhichSomeHaveNoneAreAllAnswered) {
+  constexpr int kThreads = 4;
+  std::atomic<int> wrong{0};
+  std::atomic<int> refused{0};
+  testing::RunThreads(kThreads, [&](int thread) {
+    std::string last = Key(thread + 10);
+    for (size_t turn = 0; turn < 300; turn++) {
+      const std::string value(turn * 10, static_cast<char>('a' + turn % 26));
+      keystone::Batch batch;
+      for (size_t i = 0; i <= turn / 10; i++) batch.Set(Key(thread), value);
+      FailAfter(turn % 5);
+      const Status status = store->Apply(&batch);
+      Disarm();
+      if (status.ok()) last = value;
+      if (!status.ok()) refused++;
+      if (!status.ok() && status.code() != Code::kSystem) wrong++;
+      if (testing::ValueOf(*store, Key(thread)) != last) wrong++;
+    }
+  });
+  LONGS_EQUAL(0, wrong);
+  CHECK_TRUE(refused > 0);
+  CHECK_FALSE(store->Stats().read_only);
 }
 
 TEST(Memory, AnOnlineCompactionThatHasNoneLosesNothing) {

@@ -28,6 +28,7 @@ TEST_GROUP(Reaper) {
         LONGS_EQUAL(1, batch->operations().size());
         const Operation& operation = batch->operations()[0];
         CHECK_TRUE(operation.kind == Operation::Kind::kUpdate);
+        CHECK_TRUE(operation.needs == keystone::Needs::kClaim);
         CHECK_TRUE(operation.update->Decide(Held()).kind == Effect::Kind::kDelete);
         CHECK_TRUE(operation.update->Decide({.exists = true}).kind == Effect::Kind::kNone);
         applied.insert(std::string(operation.key));

@@ -242,10 +242,11 @@ TEST(FullDisk, TheDeletesOfARoundAreDoneAndItsSetsRefused) {
 
 TEST(FullDisk, ADeleteThatHasToBeginASegmentGoesOnInTheReserve) {
   Open(FsyncPolicy::kNo, kSmallSegment);
-  for (const char* key : {"a", "b", "c"}) CheckOk(Set(*store, key, std::string(1300, 'x')));
+  for (const char* key : {"a", "b", "c"}) CheckOk(Set(*store, key, std::string(1318, 'x')));
   LONGS_EQUAL(1, store->Stats().segments);
   FillDisk();
   CheckOk(Delete(*store, "a"));
+  LONGS_EQUAL(2, store->Stats().segments);
   LONGS_EQUAL(0, Kept());
   Open(FsyncPolicy::kNo, kSmallSegment);
   LONGS_EQUAL(2, store->Count());
@@ -314,4 +315,37 @@ TEST(FullDisk, NoHintIsMadeInTheReserve) {
   for (const std::string& name : testing::FilesIn(scratch.path())) {
     CHECK_FALSE(name.ends_with(".hint"));
   }
+}
+
+// ---- a limit on the size of files
+
+TEST(FullDisk, ThatIsALimitOfFileSizeIsNoReasonToLetGoOfTheReserve) {
+  Open();
+  CheckOk(Set(*store, "key", "value"));
+  faults::FailOnce(Call::kPwritev, EFBIG);
+  const Status status = Delete(*store, "key");
+  CHECK_EQUAL(Code::kFileLimit, status.code());
+  CheckSays("File too large", status);
+  LONGS_EQUAL(Reserve::kSizeBytes, Kept());
+  CheckOk(Set(*store, "key", "value"));
+  CheckOk(Delete(*store, "key"));
+}
+
+TEST(FullDisk, ThatIsALimitOfFileSizeInARotationIsTheSame) {
+  Open(FsyncPolicy::kNo, kSmallSegment);
+  for (const char* key : {"a", "b", "c"}) CheckOk(Set(*store, key, std::string(1318, 'x')));
+  faults::FailOnce(Call::kPwritev, EFBIG);
+  CHECK_EQUAL(Code::kFileLimit, Delete(*store, "a").code());
+  LONGS_EQUAL(Reserve::kSizeBytes, Kept());
+  CheckOk(Delete(*store, "a"));
+  LONGS_EQUAL(2, store->Stats().segments);
+}
+
+TEST(FullDisk, ThatIsALimitOfFileSizeInACompactionIsTheSame) {
+  Open();
+  CheckOk(Set(*store, "key", "value"));
+  faults::FailOnce(Call::kPwritev, EFBIG);  // a second try would succeed
+  CHECK_EQUAL(Code::kFileLimit, store->Compact(CompactionMode::kStopTheWorld).code());
+  LONGS_EQUAL(Reserve::kSizeBytes, Kept());
+  CheckOk(store->Compact(CompactionMode::kStopTheWorld));
 }
