@@ -24,6 +24,7 @@ struct Operation {
   Attributes attributes{};   // likewise
   Update* update = nullptr;  // of a kUpdate; decides what it does
   uint32_t guards = 0;       // of a kUpdate: how many of the next operations its kSkip concerns
+  bool looks = false;        // of a kUpdate: it never writes
 
   // Set by Store::Apply where it returned Ok: a kSet always takes effect, a kDelete only where its
   // key existed, a kUpdate as it has decided (to delete a key that does not exist is nothing), none
@@ -50,6 +51,12 @@ class Batch {
   void Change(std::string_view key, Update* update, uint32_t guards = 0) {
     operations_.push_back(
         {.kind = Operation::Kind::kUpdate, .key = key, .update = update, .guards = guards});
+  }
+  // `update` never sets or deletes: a batch of nothing else is answered by a store that is
+  // read-only, too.
+  void Look(std::string_view key, Update* update) {
+    operations_.push_back(
+        {.kind = Operation::Kind::kUpdate, .key = key, .update = update, .looks = true});
   }
   // Keeps the memory for the next batch.
   void Clear() { operations_.clear(); }

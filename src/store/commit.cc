@@ -30,6 +30,12 @@ bool Writes(const Batch& batch) {
                      [](const Operation& o) { return o.is_written; });
 }
 
+// Nothing will ever come of it for the log.
+bool OnlyLooks(const Batch& batch) {
+  return std::all_of(batch.operations().begin(), batch.operations().end(),
+                     [](const Operation& o) { return o.looks; });
+}
+
 // And that is not all tombstones.
 bool Sets(const Batch& batch) {
   return std::any_of(batch.operations().begin(), batch.operations().end(),
@@ -148,9 +154,18 @@ void Commit::ServeRound(Waiter* round) {
     *round->sealed = status.ok() ? SealActive() : status;
     return;
   }
-  if (status.ok()) status = CommitRound(round, &synced_offset);
+  if (!status.ok()) return ServeReads(round, status, &synced_offset);
+  status = CommitRound(round, &synced_offset);
   LogRefusals(status);
   Refuse(round, status);
+}
+
+// Nothing is left to be written once what might write has been refused.
+void Commit::ServeReads(Waiter* round, const Status& refusal, uint64_t* synced_offset) {
+  ForEachBatch(round, [&](Batch* batch) {
+    if (batch->status().ok() && !OnlyLooks(*batch)) batch->set_status(refusal);
+  });
+  Refuse(round, HasGood(round) ? WriteRound(round, nullptr, synced_offset) : refusal);
 }
 
 uint64_t Commit::SyncedOffset() const {

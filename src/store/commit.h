@@ -103,6 +103,7 @@ class Commit {
   // The leader's, without mutex_.
   void Serve(Waiter* round);
   void ServeRound(Waiter* round);
+  void ServeReads(Waiter* round, const Status& refusal, uint64_t* synced_offset);
   void Refuse(Waiter* round, const Status& status);
   uint64_t SyncedOffset() const;
   Status CommitRound(Waiter* round, uint64_t* synced_offset);

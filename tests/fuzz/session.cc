@@ -78,7 +78,7 @@ class Talk {
       const size_t used = session_.Consume(waiting_, &writes, &replies);
       Require(used <= waiting_.size(), "no more is used up than there is");
       if (!writes.empty()) {
-        (void)store_->Apply(&writes.batch());
+        store_->Apply(writes.batches());
         session_.Committed(&writes, &replies);
       }
       if (session_.is_slow()) session_.ExecuteSlow(&replies);
