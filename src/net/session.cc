@@ -366,6 +366,11 @@ void Session::AnswerWrite(const PendingReply& pending, std::string* replies) {
   const std::span<const Operation> operations =
       std::span(pending.batch->operations()).subspan(pending.first, pending.count);
   const ReplyForm form{.protocol = pending.protocol, .verb = pending.verb};
+  // That it was just done is said without a Reply, which costs more to make than to send.
+  if (status.ok() && pending.command->answer == nullptr && operations.front().update == nullptr) {
+    if (!pending.silent) AppendStatus(form, status, replies);
+    return;
+  }
   Reply reply;
   reply.status = status;
   if (status.ok()) Answer(*pending.command, operations, &reply);
