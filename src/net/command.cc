@@ -47,6 +47,12 @@ constexpr Command RespExecute(std::string_view name, int arity, Parse parse,
   return {.name = name, .arity = arity, .parse = parse, .execute = execute, .quick = true};
 }
 
+// One whose reply may be too long for many of them in one transaction.
+constexpr Command RespReport(std::string_view name, int arity, Parse parse,
+                             decltype(Command::execute) execute) {
+  return {.name = name, .arity = arity, .parse = parse, .execute = execute};
+}
+
 constexpr Command RespSlow(std::string_view name, int arity, Parse parse,
                            decltype(Command::execute) execute, Counter Counters::*counter) {
   return {.name = name,
@@ -246,8 +252,8 @@ constexpr std::array kCommands = {
     RespExecute("HELLO", -1, ParseRespWords, ExecuteHello),
     RespExecute("CLIENT", -2, ParseRespWords, ExecuteClient),
     RespExecute("CONFIG", -2, ParseRespConfig, ExecuteConfig),
-    RespExecute("COMMAND", -1, ParseRespWords, ExecuteCommand),
-    RespExecute("INFO", -1, ParseRespWords, ExecuteInfo),
+    RespReport("COMMAND", -1, ParseRespWords, ExecuteCommand),
+    RespReport("INFO", -1, ParseRespWords, ExecuteInfo),
     RespExecute("TIME", 1, nullptr, ExecuteTime),
     RespExecute("LASTSAVE", 1, nullptr, ExecuteLastSave),
     RespExecute("BGREWRITEAOF", 1, nullptr, ExecuteBgRewriteAof),

@@ -211,7 +211,7 @@ bool Connection::Answer() {
 }
 
 void Connection::Commit() {
-  (void)context_.store->Apply(&writes_.batch());  // the batch's status says it, too
+  context_.store->Apply(writes_.batches());
   session_.Committed(&writes_, &replies_);
 }
 

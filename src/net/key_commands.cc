@@ -82,11 +82,8 @@ void ReplyWithValue(const Held& held, Reply* reply) {
 }
 
 bool ReplyWithCopy(const Held& held, KeyUpdate* update) {
-  if (!update->MakeRoom(held.value.size())) return false;
   ReplyWithValue(held, update->reply());
-  update->bytes()->assign(held.value);
-  update->reply()->value = *update->bytes();
-  return true;
+  return update->ReplyWithCopy(held.value);
 }
 
 void LookAtValue(const Held& held, const Request&, Reply* reply) { ReplyWithValue(held, reply); }

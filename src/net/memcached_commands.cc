@@ -33,7 +33,9 @@ Effect ChangeByExtension(const Held& held, KeyUpdate* update) {
   }
   const bool in_front = VerbOf(*update) == MemcachedVerb::kPrepend;
   std::string* const bytes = update->bytes();
-  if (!update->MakeRoom(held.value.size() + request.value.size())) return {};
+  const size_t size = held.value.size() + request.value.size();
+  if (!update->MakeRoom(size)) return {};
+  bytes->reserve(size);
   bytes->assign(in_front ? request.value : held.value);
   bytes->append(in_front ? held.value : request.value);
   return Replace(held, *bytes);

@@ -42,6 +42,7 @@ Effect ChangeByAppend(const Held& held, KeyUpdate* update) {
     return {};
   }
   if (!update->MakeRoom(size)) return {};
+  update->bytes()->reserve(size);
   update->bytes()->assign(held.value).append(request.value);
   reply->kind = Reply::Kind::kInteger;
   reply->number = static_cast<int64_t>(size);

@@ -5,6 +5,7 @@
 #define KEYSTONE_NET_REPLY_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,10 +36,11 @@ struct Reply {
   bool absent = false;  // with a kInteger, kCount or kNil: there is no such key
   Status status{};
   std::string_view error_word = "ERR";  // RESP's first word of an error
-  std::string_view value{};             // in `found`, or stays elsewhere as long as the reply
+  std::string_view value{};             // in `found` or `copy`, or stays elsewhere long enough
   Attributes attributes{};
   uint64_t sequence = 0;
   FoundValue found{};
+  std::unique_ptr<const std::string> copy{};
   int64_t number = 0;
   std::string text{};
   std::vector<std::string> lines{};

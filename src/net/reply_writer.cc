@@ -54,6 +54,7 @@ void AppendValueTail(const ReplyForm& form, std::string* out) {
 
 void AppendStatus(const ReplyForm& form, const Status& status, std::string* out) {
   if (form.protocol == Protocol::kLine) return AppendLineStatus(status, out);
+  if (form.protocol == Protocol::kResp && status.ok()) return AppendRespSimple("OK", out);
   Reply reply;
   reply.status = status;
   Append(form, reply, out);

@@ -22,8 +22,17 @@ constexpr size_t kMaxBatchCopies = 4;
 // The same on disk only: a new expiry is a new record.
 constexpr size_t kMaxBatchRewrites = 64;
 
+// What transactions may hold that are committed together, all but the last of them.
+constexpr size_t kMaxTransactionBytes = size_t{1} << 20;
+
+// Of what is said behind writes before these are committed.
+constexpr size_t kMaxText = size_t{64} << 10;
+
 // How many requests' keys are fetched at once: about what a core has under way to memory, twice.
 constexpr size_t kRequestsAhead = 32;
+
+// What stands around a value in its reply, at most.
+constexpr size_t kHeadSize = 64;
 
 // From this size on, to keep a value's segment costs less than to copy the value.
 constexpr size_t kPlacedSize = size_t{64} << 10;
@@ -55,9 +64,7 @@ size_t Session::Consume(std::string_view input, Writes* writes, std::string* rep
       used += parsed.size;
       break;
     }
-    const bool enough = IsFull(*replies) || writes->operations() >= kMaxBatchOperations ||
-                        writes->copies() >= kMaxBatchCopies ||
-                        writes->rewrites() >= kMaxBatchRewrites;
+    const bool enough = IsFull(*replies) || HasEnough(*writes);
     const bool handled = !enough && Handle(parsed, writes, replies);
     if (handled) used += parsed.size;
     if (handled && memcached_ != nullptr) TookMemcached();
@@ -158,17 +165,30 @@ size_t Session::FetchAhead(std::string_view rest) {
 
 // ---- execution
 
-bool Session::Queues(const Parsed& parsed) const {
-  if (parsed.state != Parsed::State::kRequest) return false;
-  const Command& command = *parsed.request.command;
-  if (in_transaction()) return command.role == Role::kCommit && !transaction_->spoilt();
-  return command.queue != nullptr;
+// So that nothing joins what is queued.
+bool Session::HasEnough(const Writes& writes) const {
+  return writes.operations() >= kMaxBatchOperations || writes.copies() >= kMaxBatchCopies ||
+         writes.rewrites() >= kMaxBatchRewrites || writes.replies().size() >= kMaxBatchOperations ||
+         writes.text().size() >= kMaxText || committing_bytes_ >= kMaxTransactionBytes ||
+         (!committing_.empty() && committing_.back()->executes());
 }
 
-// What is answered at once waits until the writes before it have been committed.
+// Writes follow writes. Of the rest only what makes up a transaction does not wait until the writes
+// before it have been committed: to be kept needs nothing of the store. One that copies values may
+// need all the room there is for that.
+bool Session::GoesBehind(const Parsed& parsed, const Writes& writes) const {
+  if (parsed.state != Parsed::State::kRequest) return false;
+  const Command& command = *parsed.request.command;
+  if (!in_transaction()) return command.queue != nullptr || command.role == Role::kBegin;
+  return command.role == Role::kUsual || (Commits(command) && writes.copies() == 0);
+}
+
 bool Session::Handle(const Parsed& parsed, Writes* writes, std::string* replies) {
   if (parsed.state == Parsed::State::kNothing) return true;
-  if (!writes->empty() && !Queues(parsed)) return false;
+  if (!writes->empty()) {
+    if (!GoesBehind(parsed, *writes)) return false;
+    replies = writes->mutable_text();
+  }
   if (parsed.state == Parsed::State::kEnd) return EndFetch(replies);
   if (parsed.state == Parsed::State::kRequest) {
     const bool touches =
@@ -191,14 +211,15 @@ bool Session::Execute(const Parsed& parsed, Writes* writes, std::string* replies
   if (command.look != nullptr) return LookUp(request, form, replies);
   if (command.queue != nullptr) {
     Queue(request, parsed.protocol, writes);
+  } else if (Commits(command)) {
+    Commit(parsed, writes);
   } else if (command.slow) {
     slow_ = std::make_unique<KeptRequest>(parsed.protocol, parsed.bytes);
     slow_->refused = ParseKept(slow_.get());
   } else {
     Reply reply;
     if (command.role != Role::kUsual) {
-      Converse(parsed, writes, &reply);
-      if (!writes->empty()) return true;  // answered later
+      Converse(parsed, &reply);
     } else {
       command.execute(request, environment_, &reply);
     }
@@ -210,11 +231,12 @@ bool Session::Execute(const Parsed& parsed, Writes* writes, std::string* replies
 }
 
 void Session::Queue(const Request& request, Protocol protocol, Writes* writes) {
-  const size_t first = writes->operations();
+  const std::vector<Operation>& operations = writes->batch().operations();
+  const size_t first = operations.size();
   request.command->queue(request, writes);
   writes->Expect({.command = request.command,
                   .first = static_cast<uint32_t>(first),
-                  .count = static_cast<uint32_t>(writes->operations() - first),
+                  .count = static_cast<uint32_t>(operations.size() - first),
                   .protocol = protocol,
                   .verb = request.verb,
                   .silent = request.silent});
@@ -314,27 +336,46 @@ void Session::RefuseSlow(const Status& why, std::string* replies) {
 }
 
 void Session::Committed(Writes* writes, std::string* replies) {
-  const Status& status = writes->batch().status();
-  const std::span<const Operation> operations = writes->batch().operations();
   const std::vector<PendingReply>& pending = writes->replies();
+  const std::string& text = writes->text();
+  // Grown step by step, large replies would be there twice at times. A line may have to encode
+  // them.
+  if (writes->copied_bytes() >= kPlacedSize) {
+    replies->reserve(replies->size() + writes->copied_bytes() / 3 * 4 +
+                     writes->copies() * kHeadSize);
+  }
+  auto transaction = committing_.begin();
   for (size_t i = 0; i < pending.size(); i++) {
     const PendingReply& next = pending[i];
-    const Command& command = *next.command;
-    if (command.role == Role::kCommit) {
-      AnswerTransaction(*writes, i, replies);
-      i += next.parts;
+    if (next.command->role == Role::kCommit) {
+      AnswerTransaction(next, (transaction++)->get(), replies);
     } else {
-      Reply reply;
-      reply.status = status;
-      if (status.ok()) Answer(command, operations.subspan(next.first, next.count), &reply);
-      if (memcached_ != nullptr) NoteCommitted(next, reply);
-      if (next.silent) continue;
-      AppendReply({.protocol = next.protocol, .verb = next.verb}, reply, replies);
+      AnswerWrite(next, replies);
     }
+    const size_t end = i + 1 < pending.size() ? pending[i + 1].behind : text.size();
+    replies->append(text, next.behind, end - next.behind);
   }
   writes->Clear();
   decoded_.clear();
-  committing_.reset();
+  committing_.clear();
+  committing_bytes_ = 0;
+}
+
+void Session::AnswerWrite(const PendingReply& pending, std::string* replies) {
+  const Status& status = pending.batch->status();
+  const std::span<const Operation> operations =
+      std::span(pending.batch->operations()).subspan(pending.first, pending.count);
+  const ReplyForm form{.protocol = pending.protocol, .verb = pending.verb};
+  // That it was just done is said without a Reply, which costs more to make than to send.
+  if (status.ok() && pending.command->answer == nullptr && operations.front().update == nullptr) {
+    if (!pending.silent) AppendStatus(form, status, replies);
+    return;
+  }
+  Reply reply;
+  reply.status = status;
+  if (status.ok()) Answer(*pending.command, operations, &reply);
+  if (memcached_ != nullptr) NoteCommitted(pending, reply);
+  if (!pending.silent) AppendReply(form, reply, replies);
 }
 
 void Session::Refuse(const Parsed& parsed, std::string* replies) {

@@ -53,8 +53,9 @@ class Session {
   // returns how many bytes it has used up. Unless has_more(), what is left over is an unfinished
   // request: call again with it and more bytes behind it.
   //
-  // Writes that follow each other are queued in `writes`, which must be empty before. Where it is
-  // not afterwards, have the store apply its batch and call Committed before anything else; until
+  // Writes that follow each other are queued in `writes`, which must be empty before, transactions
+  // included. Where it is not afterwards, have the store apply its batches and call Committed
+  // before anything else; until
   // then `input` stays where it is. Likewise ExecuteSlow where is_slow().
   size_t Consume(std::string_view input, Writes* writes, std::string* replies);
 
@@ -64,7 +65,7 @@ class Session {
   // The same for this session, whatever protocol it has.
   std::string_view NextGet(std::string_view input, size_t* size) const;
 
-  // Takes up the replies to the writes, whose batch has been applied, and clears them.
+  // Takes up the replies to the writes, whose batches have been applied, and clears them.
   void Committed(Writes* writes, std::string* replies);
 
   // Consume stopped before the end of the complete requests, because the replies were full, writes
@@ -131,7 +132,8 @@ class Session {
   void Queue(const Request& request, Protocol protocol, Writes* writes);
   bool LookUp(const Request& request, const ReplyForm& form, std::string* replies);
 
-  bool Queues(const Parsed& parsed) const;
+  bool HasEnough(const Writes& writes) const;
+  bool GoesBehind(const Parsed& parsed, const Writes& writes) const;
   bool Append(const ReplyForm& form, Reply* reply, std::string* replies);
   void LookAt(std::string_view key, const Request& request, Reply* reply);
   void Refuse(const Parsed& parsed, std::string* replies);  // answers what the client did wrong
@@ -145,13 +147,17 @@ class Session {
   void NoteFetched(bool well);
   void NoteCommitted(const PendingReply& pending, const Reply& reply);
 
+  void AnswerWrite(const PendingReply& pending, std::string* replies);
+
   bool in_transaction() const { return transaction_ != nullptr && transaction_->begun(); }
-  void Converse(const Parsed& parsed, Writes* writes, Reply* reply);
+  void Converse(const Parsed& parsed, Reply* reply);
   void Watch(const Request& request, Reply* reply);
   void Enqueue(const Parsed& parsed, std::string* replies);
-  void Commit(const Parsed& parsed, Writes* writes, Reply* reply);
+  bool Commits(const Command& command) const;  // a transaction that is to be executed
+  void Commit(const Parsed& parsed, Writes* writes);
   void QueuePart(KeptRequest* kept, Writes* writes);
-  void AnswerTransaction(const Writes& writes, size_t at, std::string* replies);
+  void RefuseCommit(Protocol protocol, Reply* reply);
+  void AnswerTransaction(const PendingReply& whole, Transaction* transaction, std::string* replies);
   void AnswerPart(std::span<const Operation> operations, const KeptRequest& kept, Reply* reply);
 
   const Limits* const limits_;
@@ -162,7 +168,8 @@ class Session {
   std::unique_ptr<KeptRequest> slow_;     // waits for ExecuteSlow
   std::unique_ptr<Memcached> memcached_;  // nullptr: it speaks another protocol
   std::unique_ptr<Transaction> transaction_;
-  std::unique_ptr<Transaction> committing_;  // until its writes are committed
+  std::vector<std::unique_ptr<Transaction>> committing_;  // until their writes are committed
+  size_t committing_bytes_ = 0;
   std::vector<PlacedValue> placed_;
   size_t searched_ = 0;   // bytes of the unfinished line that hold no LF
   size_t fetched_ = 0;    // bytes of what is left over that FetchAhead has seen

@@ -15,15 +15,13 @@ using Role = Command::Role;
 Effect LookInPlace(const Held& held, KeyUpdate* update) {
   Reply* const reply = update->reply();
   update->request().command->look(held, update->request(), reply);
-  if (reply->kind != Reply::Kind::kValue || !update->MakeRoom(held.value.size())) return {};
-  update->bytes()->assign(held.value);
-  reply->value = *update->bytes();
+  if (reply->kind == Reply::Kind::kValue) (void)update->ReplyWithCopy(held.value);
   return {};
 }
 
 }  // namespace
 
-void Session::Converse(const Parsed& parsed, Writes* writes, Reply* reply) {
+void Session::Converse(const Parsed& parsed, Reply* reply) {
   switch (parsed.request.command->role) {
     case Role::kBegin:
       if (in_transaction()) {
@@ -35,7 +33,7 @@ void Session::Converse(const Parsed& parsed, Writes* writes, Reply* reply) {
       if (transaction_ == nullptr) transaction_ = std::make_unique<Transaction>();
       return transaction_->Begin();
     case Role::kCommit:
-      return Commit(parsed, writes, reply);
+      return RefuseCommit(parsed.protocol, reply);
     case Role::kAbort:
       if (!in_transaction()) {
         reply->status = Status::Invalid(parsed.protocol == Protocol::kLine
@@ -91,6 +89,7 @@ void Session::Enqueue(const Parsed& parsed, std::string* replies) {
     const size_t words = parsed.protocol == Protocol::kResp ? resp_.words().size() : 1;
     status =
         transaction_->Add(parsed.protocol, parsed.bytes, words, limits_->max_transaction_size());
+    if (command.execute != nullptr) transaction_->NoteExecuted();
   }
   if (!status.ok()) {
     transaction_->Spoil();
@@ -99,66 +98,70 @@ void Session::Enqueue(const Parsed& parsed, std::string* replies) {
   AppendQueued({.protocol = parsed.protocol}, replies);
 }
 
-void Session::Commit(const Parsed& parsed, Writes* writes, Reply* reply) {
-  const bool is_line = parsed.protocol == Protocol::kLine;
+bool Session::Commits(const Command& command) const {
+  return command.role == Role::kCommit && in_transaction() && !transaction_->spoilt();
+}
+
+// Each is a group of its own, whatever it is committed together with.
+void Session::Commit(const Parsed& parsed, Writes* writes) {
+  Transaction* const transaction = committing_.emplace_back(std::move(transaction_)).get();
+  committing_bytes_ += transaction->bytes();
+  writes->StartGroup();
+  const size_t guards = transaction->QueueGuards(writes);
+  for (KeptRequest& kept : transaction->requests()) QueuePart(&kept, writes);
+  Transaction::Guard(0, guards, writes);
+  writes->Expect({.command = parsed.request.command,
+                  .count = static_cast<uint32_t>(guards),
+                  .protocol = parsed.protocol});
+  writes->StartGroup();
+}
+
+void Session::RefuseCommit(Protocol protocol, Reply* reply) {
+  const bool is_line = protocol == Protocol::kLine;
   if (!in_transaction()) {
     reply->status =
         Status::Invalid(is_line ? "not in a transaction: send BEGIN first" : "EXEC without MULTI");
     return;
   }
-  committing_ = std::move(transaction_);
-  if (committing_->spoilt()) {
-    committing_.reset();
-    reply->error_word = "EXECABORT";
-    reply->status =
-        Status::Invalid(is_line ? "a request of the transaction was refused: nothing was done"
-                                : "Transaction discarded because of previous errors.");
-    return;
-  }
-  const size_t guards = committing_->QueueGuards(writes);
-  writes->Expect({.command = parsed.request.command,
-                  .first = 0,
-                  .count = static_cast<uint32_t>(guards),
-                  .parts = static_cast<uint32_t>(committing_->requests().size()),
-                  .protocol = parsed.protocol});
-  for (KeptRequest& kept : committing_->requests()) QueuePart(&kept, writes);
-  Transaction::Guard(0, guards, writes);
+  transaction_.reset();
+  reply->error_word = "EXECABORT";
+  reply->status =
+      Status::Invalid(is_line ? "a request of the transaction was refused: nothing was done"
+                              : "Transaction discarded because of previous errors.");
 }
 
 void Session::QueuePart(KeptRequest* kept, Writes* writes) {
   kept->refused = ParseKept(kept);
   const Request& request = kept->request;
   const Command& command = *request.command;
-  const size_t first = writes->operations();
+  const std::vector<Operation>& operations = writes->batch().operations();
+  kept->first = static_cast<uint32_t>(operations.size());
   (environment_.counters->*command.counter).Add();
   if (!kept->refused.ok()) {
     environment_.counters->protocol_errors.Add();
   } else if (command.queue != nullptr) {
     command.queue(request, writes);
   } else if (command.look != nullptr && LooksAtOne(request)) {
-    writes->Change(request.key, LookInPlace, request);
+    writes->LookWithCopy(request.key, LookInPlace, request);
   } else if (command.look != nullptr) {
-    for (const std::string_view key : request.words) writes->Change(key, LookInPlace, request);
+    for (const std::string_view key : request.words) {
+      writes->LookWithCopy(key, LookInPlace, request);
+    }
   }
-  writes->Expect({.command = &command,
-                  .first = static_cast<uint32_t>(first),
-                  .count = static_cast<uint32_t>(writes->operations() - first)});
+  kept->count = static_cast<uint32_t>(operations.size()) - kept->first;
 }
 
-void Session::AnswerTransaction(const Writes& writes, size_t at, std::string* replies) {
-  const PendingReply& whole = writes.replies()[at];
+void Session::AnswerTransaction(const PendingReply& whole, Transaction* transaction,
+                                std::string* replies) {
   const ReplyForm form{.protocol = whole.protocol};
-  const Status& status = writes.batch().status();
+  const Status& status = whole.batch->status();
   if (!status.ok()) return AppendStatus(form, status, replies);
-  const std::span<const Operation> operations = writes.batch().operations();
-  if (HasConflict(operations.subspan(whole.first, whole.count))) {
-    return AppendConflict(form, replies);
-  }
-  AppendCount(form, whole.parts, replies);
-  for (size_t i = 0; i < whole.parts; i++) {
-    const PendingReply& part = writes.replies()[at + 1 + i];
+  const std::span<const Operation> operations = whole.batch->operations();
+  if (HasConflict(operations.first(whole.count))) return AppendConflict(form, replies);
+  AppendCount(form, transaction->requests().size(), replies);
+  for (const KeptRequest& kept : transaction->requests()) {
     Reply reply;
-    AnswerPart(operations.subspan(part.first, part.count), committing_->requests()[i], &reply);
+    AnswerPart(operations.subspan(kept.first, kept.count), kept, &reply);
     AppendReply(form, reply, replies);
   }
 }

@@ -44,8 +44,8 @@ Status Transaction::Watch(std::string_view key, uint64_t sequence, size_t limit)
 
 size_t Transaction::QueueGuards(Writes* writes) const {
   for (const Watched& watched : watched_) {
-    writes->Change(watched.key, CheckUnchanged, {.key = watched.key, .sequence = watched.sequence},
-                   0, Needs::kPresence);
+    writes->Look(watched.key, CheckUnchanged, {.key = watched.key, .sequence = watched.sequence},
+                 Needs::kPresence);
   }
   return watched_.size();
 }

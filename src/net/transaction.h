@@ -31,8 +31,10 @@ struct KeptRequest {
   const std::string bytes;
   DecodedBytes decoded;
   std::vector<std::string_view> words;
-  Request request;  // once parsed; points at the others
-  Status refused;   // why it can't be parsed
+  Request request;     // once parsed; points at the others
+  Status refused;      // why it can't be parsed
+  uint32_t first = 0;  // of its operations, once they are queued
+  uint32_t count = 0;
 };
 
 class Transaction {
@@ -49,10 +51,15 @@ class Transaction {
   void Spoil() { spoilt_ = true; }
   bool spoilt() const { return spoilt_; }
 
+  // One of its requests is executed behind its commit: what it sees must be no later writes.
+  void NoteExecuted() { executes_ = true; }
+  bool executes() const { return executes_; }
+
   // A request of so many words. kInvalid: with it, all would take more than `limit` bytes, those of
   // what their words become included.
   Status Add(Protocol protocol, std::string_view bytes, size_t words, size_t limit);
   std::deque<KeptRequest>& requests() { return requests_; }
+  size_t bytes() const { return bytes_; }  // that count for the limit
 
   // kInvalid: as Add.
   Status Watch(std::string_view key, uint64_t sequence, size_t limit);
@@ -69,6 +76,7 @@ class Transaction {
 
   bool begun_ = false;
   bool spoilt_ = false;
+  bool executes_ = false;
   size_t bytes_ = 0;
   std::deque<KeptRequest> requests_;
   std::vector<Watched> watched_;

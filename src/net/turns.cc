@@ -60,7 +60,8 @@ void Turns::Execute() {
       Finish(turn);
     } else {
       writers_.push_back(turn);
-      batches_.push_back(&turn->writes.batch());
+      const auto batches = turn->writes.batches();
+      batches_.insert(batches_.end(), batches.begin(), batches.end());
     }
   }
   active_.clear();

@@ -8,28 +8,53 @@ namespace {
 
 // What an idle client may hold on to.
 constexpr size_t kKeptOperations = 64;
+constexpr size_t kKeptText = 1024;
 
 }  // namespace
 
 bool KeyUpdate::MakeRoom(size_t size) {
   *room_ += std::exchange(taken_, 0);  // of an earlier try
-  bytes_.clear();
   if (size > *room_) {
     reply_ = Reply();
     reply_.status = {Code::kInvalid, "too much is read at once: split the transaction"};
     return false;
   }
   *room_ -= taken_ = size;
-  bytes_.reserve(size);
   return true;
 }
 
+bool KeyUpdate::ReplyWithCopy(std::string_view value) {
+  if (!MakeRoom(value.size())) return false;
+  reply_.copy = std::make_unique<const std::string>(value);
+  reply_.value = *reply_.copy;
+  return true;
+}
+
+void Writes::StartGroup() {
+  if (replies_.empty() || replies_.back().batch != &batch()) return;
+  grouped_ += batch().operations().size();
+  groups_.emplace_back();
+}
+
+std::span<Batch* const> Writes::batches() {
+  batches_.clear();
+  for (Batch& group : groups_) {
+    if (!group.empty()) batches_.push_back(&group);
+  }
+  return batches_;
+}
+
 void Writes::Clear() {
-  copies_ = rewrites_ = 0;
-  batch_.Clear();
+  copies_ = rewrites_ = grouped_ = 0;
+  text_.clear();
   replies_.clear();
   if (!updates_.empty()) std::deque<KeyUpdate>().swap(updates_);
-  if (batch_.operations().capacity() > kKeptOperations) batch_ = Batch();
+  groups_.resize(1);
+  batch().Clear();
+  batch().set_status(Status::Ok());
+  if (batch().operations().capacity() > kKeptOperations) batch() = Batch();
+  if (batches_.capacity() > kKeptOperations) std::vector<Batch*>().swap(batches_);
+  if (text_.capacity() > kKeptText) std::string().swap(text_);
   if (replies_.capacity() > kKeptOperations) std::vector<PendingReply>().swap(replies_);
 }
 

@@ -1,5 +1,5 @@
-// The writes that a session has queued and not answered yet: their operations, and what is to be
-// said of them once they have been committed.
+// The writes that a session has queued and not answered yet: their operations, in groups of which
+// each is committed as a whole, and what is to be said of them once they have been.
 //
 // One thread at a time. What requests point at must stay until Clear.
 #ifndef KEYSTONE_NET_WRITES_H_
@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,11 +41,13 @@ class KeyUpdate final : public Update {
   // An update before it, of the same request, which it goes on with.
   KeyUpdate* source() const { return source_; }
   void set_source(KeyUpdate* source) { source_ = source; }
-  // What the effect's or the reply's value may point at.
+  // What the effect's value may point at.
   std::string* bytes() { return &bytes_; }
-  // Room in them for a copy of so much. False where all copies together would take too much memory:
-  // then the reply says so, and nothing is to be done.
+  // Takes the room for a copy of so much. False where all copies together would take too much
+  // memory: then the reply says so, and nothing is to be done.
   bool MakeRoom(size_t size);
+  // Gives the reply a copy of the value, which goes with it. False as MakeRoom.
+  bool ReplyWithCopy(std::string_view value);
 
  private:
   friend class Writes;
@@ -57,12 +61,13 @@ class KeyUpdate final : public Update {
   std::string bytes_;
 };
 
-// A request whose operations are in the batch.
+// A request whose operations are in a batch.
 struct PendingReply {
   const Command* command = nullptr;
-  uint32_t first = 0;  // operation
-  uint32_t count = 0;  // of operations
-  uint32_t parts = 0;  // of a transaction: how many of the next replies are its own
+  const Batch* batch = nullptr;
+  uint32_t first = 0;   // operation
+  uint32_t count = 0;   // of operations; of a transaction, those that guard it
+  uint32_t behind = 0;  // where in text() that begins which is said behind it
   Protocol protocol = Protocol::kLine;
   uint8_t verb = 0;
   bool silent = false;
@@ -70,49 +75,86 @@ struct PendingReply {
 
 class Writes {
  public:
+  Writes() = default;
+  Writes(const Writes&) = delete;
+  Writes& operator=(const Writes&) = delete;
+
+  // What is queued from here on is a group of its own.
+  void StartGroup();
+
   void Set(std::string_view key, std::string_view value, const Attributes& attributes) {
-    batch_.Set(key, value, attributes);
+    batch().Set(key, value, attributes);
   }
-  void Delete(std::string_view key) { batch_.Delete(key); }
+  void Delete(std::string_view key) { batch().Delete(key); }
   // The next `guards` operations take no effect where `change` answers kSkip.
   KeyUpdate* Change(std::string_view key, KeyUpdate::Change change, const Request& request,
                     uint32_t guards = 0, Needs needs = Needs::kValue) {
-    KeyUpdate* const update = &updates_.emplace_back(change, request);
-    update->room_ = &room_;
-    batch_.Change(key, update, guards, needs);
+    KeyUpdate* const update = NewUpdate(change, request);
+    batch().Change(key, update, guards, needs);
     return update;
   }
+  // A read at its place among the writes.
+  void Look(std::string_view key, KeyUpdate::Change look, const Request& request,
+            Needs needs = Needs::kValue) {
+    batch().Look(key, NewUpdate(look, request), needs);
+  }
   // The same where a copy of the key's value is made.
+  void LookWithCopy(std::string_view key, KeyUpdate::Change look, const Request& request) {
+    Look(key, look, request);
+    copies_++;
+  }
+  // A change for which a copy of the key's value is made.
   void ChangeWithCopy(std::string_view key, KeyUpdate::Change change, const Request& request) {
     Change(key, change, request);
     copies_++;
   }
-  // The same where the value is written again as it is.
+  // One that writes the value again as it is.
   KeyUpdate* ChangeByRewrite(std::string_view key, KeyUpdate::Change change,
                              const Request& request) {
     rewrites_++;
     return Change(key, change, request);
   }
-  void Expect(const PendingReply& reply) { replies_.push_back(reply); }
+  // Its operations are in the group that is being queued.
+  void Expect(PendingReply reply) {
+    reply.batch = &batch();
+    reply.behind = static_cast<uint32_t>(text_.size());
+    replies_.push_back(reply);
+  }
+  // Replies that need not wait for a commit go here, to be sent behind the last one that has to.
+  std::string* mutable_text() { return &text_; }
+  const std::string& text() const { return text_; }
 
   bool empty() const { return replies_.empty(); }
-  Batch& batch() { return batch_; }
-  const Batch& batch() const { return batch_; }
   const std::vector<PendingReply>& replies() const { return replies_; }
-  size_t operations() const { return batch_.operations().size(); }
+  Batch& batch() { return groups_.back(); }  // the group that is being queued
+  // All groups, to be applied together; none where nothing is to be written.
+  std::span<Batch* const> batches();
+  size_t operations() const { return grouped_ + groups_.back().operations().size(); }
 
-  // How many bytes all copies may take, to be set while it is empty; and how many there are.
-  void SetRoom(size_t room) { room_ = room; }
+  // How many bytes all copies may take, to be set while it is empty; what they do take, once they
+  // are made; and how many there are.
+  void SetRoom(size_t room) { room_ = most_room_ = room; }
+  size_t copied_bytes() const { return most_room_ - room_; }
   size_t copies() const { return copies_; }
   size_t rewrites() const { return rewrites_; }
 
   void Clear();  // keeps some of the memory for the next
 
  private:
-  Batch batch_;
+  KeyUpdate* NewUpdate(KeyUpdate::Change change, const Request& request) {
+    KeyUpdate* const update = &updates_.emplace_back(change, request);
+    update->room_ = &room_;
+    return update;
+  }
+
+  std::list<Batch> groups_{1};
+  std::vector<Batch*> batches_;
+  size_t grouped_ = 0;  // operations of all groups but the last
   std::deque<KeyUpdate> updates_;
   std::vector<PendingReply> replies_;
+  std::string text_;
   size_t room_ = 0;
+  size_t most_room_ = 0;
   size_t copies_ = 0;
   size_t rewrites_ = 0;
 };

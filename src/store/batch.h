@@ -25,6 +25,7 @@ struct Operation {
   Update* update = nullptr;     // of a kUpdate; decides what it does
   uint32_t guards = 0;          // of a kUpdate: how many of the next operations its kSkip concerns
   Needs needs = Needs::kValue;  // of a kUpdate
+  bool looks = false;           // of a kUpdate: it never writes
 
   // Set by Store::Apply where it returned Ok: a kSet always takes effect, a kDelete only where its
   // key existed, a kUpdate as it has decided (to delete a key that does not exist is nothing), none
@@ -55,6 +56,15 @@ class Batch {
                            .update = update,
                            .guards = guards,
                            .needs = needs});
+  }
+  // `update` never sets or deletes: a batch of nothing else is answered by a store that is
+  // read-only, too.
+  void Look(std::string_view key, Update* update, Needs needs = Needs::kValue) {
+    operations_.push_back({.kind = Operation::Kind::kUpdate,
+                           .key = key,
+                           .update = update,
+                           .needs = needs,
+                           .looks = true});
   }
   // Keeps the memory for the next batch.
   void Clear() { operations_.clear(); }

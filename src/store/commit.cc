@@ -30,6 +30,12 @@ bool Writes(const Batch& batch) {
                      [](const Operation& o) { return o.is_written; });
 }
 
+// Nothing will ever come of it for the log.
+bool OnlyLooks(const Batch& batch) {
+  return std::all_of(batch.operations().begin(), batch.operations().end(),
+                     [](const Operation& o) { return o.looks; });
+}
+
 // And that is not all tombstones.
 bool Sets(const Batch& batch) {
   return std::any_of(batch.operations().begin(), batch.operations().end(),
@@ -159,8 +165,12 @@ bool Commit::Gather(const Waiter* round) try {
 size_t Commit::ServePart(Batches batches) {
   try {
     Status status = ReadOnlyError();
-    if (status.ok()) status = WriteWithReserve(&batches);
-    LogRefusals(status);
+    if (status.ok()) {
+      status = WriteWithReserve(&batches);
+      LogRefusals(status);
+    } else {
+      status = ServeReads(&batches, status);
+    }
     Refuse(batches, status);
   } catch (const std::bad_alloc&) {
     Refuse(batches, OutOfMemory());
@@ -171,6 +181,15 @@ size_t Commit::ServePart(Batches batches) {
 // So short that it takes none.
 Status Commit::OutOfMemory() const {
   return {read_only() ? Code::kReadOnly : Code::kSystem, "out of memory"};
+}
+
+// Nothing is left to be written once what might write has been refused.
+Status Commit::ServeReads(Batches* batches, const Status& refusal) {
+  for (Batch* batch : *batches) {
+    if (batch->status().ok() && !OnlyLooks(*batch)) batch->set_status(refusal);
+  }
+  uint64_t synced_offset = SyncedOffset();
+  return HasGood(*batches) ? WritePart(batches, nullptr, &synced_offset) : refusal;
 }
 
 uint64_t Commit::SyncedOffset() const {

@@ -110,6 +110,7 @@ class Commit {
   void Serve(Waiter* round);
   bool Gather(const Waiter* round);
   size_t ServePart(Batches batches);
+  Status ServeReads(Batches* batches, const Status& refusal);
   void Refuse(Batches batches, const Status& status);
   uint64_t SyncedOffset() const;
   Status WriteWithReserve(Batches* batches);

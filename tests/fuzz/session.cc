@@ -1,13 +1,17 @@
 // A client's bytes through a session: the replies are the same however the bytes were split on
 // their way, and those to lines are whole lines that a terminal can show.
 //
-//   0  1  n: how many sizes of pieces follow
+//   0  1  n: how many sizes of pieces follow; with the highest bit, the client speaks memcached's
+//         protocol
 //   1  n  the sizes, used in turn
 //   1+n   what the client sends
 #include "net/session.h"
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "net/counters.h"
@@ -20,6 +24,9 @@ namespace {
 
 constexpr size_t kMostBytes = 16 << 10;
 constexpr uint64_t kMostLogBytes = 8 << 20;
+constexpr uint8_t kIsMemcached = 0x80;
+// What is stored with memcached's shortest time is still there after it.
+constexpr std::chrono::milliseconds kMostTime{500};
 constexpr Limits kLimits{.max_key_size = 12, .max_value_size = 60};
 
 class QuietHost : public SessionHost {
@@ -68,7 +75,8 @@ struct Conversation {
 // What a connection does: what was left over is offered again together with each new piece.
 class Talk {
  public:
-  explicit Talk(Store* store) : store_(store), session_(store, &kLimits, &host_, &counters_) {}
+  Talk(Store* store, Protocol protocol)
+      : store_(store), session_(store, &kLimits, &host_, &counters_, protocol) {}
 
   void Receive(std::string_view piece) {
     waiting_.append(piece);
@@ -78,7 +86,7 @@ class Talk {
       const size_t used = session_.Consume(waiting_, &writes, &replies);
       Require(used <= waiting_.size(), "no more is used up than there is");
       if (!writes.empty()) {
-        (void)store_->Apply(&writes.batch());
+        store_->Apply(writes.batches());
         session_.Committed(&writes, &replies);
       }
       if (session_.is_slow()) session_.ExecuteSlow(&replies);
@@ -99,8 +107,9 @@ class Talk {
   Conversation done_;
 };
 
-Conversation Have(std::string_view stream, std::string_view sizes, EmptyStore* stores) {
-  Talk talk(&stores->Get());
+Conversation Have(Protocol protocol, std::string_view stream, std::string_view sizes,
+                  EmptyStore* stores) {
+  Talk talk(&stores->Get(), protocol);
   for (size_t i = 0; !stream.empty() && !talk.done().closed; i++) {
     const size_t wanted =
         sizes.empty() ? stream.size() : static_cast<unsigned char>(sizes[i % sizes.size()]);
@@ -113,23 +122,27 @@ Conversation Have(std::string_view stream, std::string_view sizes, EmptyStore* s
   return talk.done();
 }
 
-// Of lines only: in RESP a reply may hold any bytes.
-void CheckReplies(std::string_view replies) {
-  Require(replies.empty() || replies.ends_with('\n'), "replies are whole lines");
+// Of lines only: elsewhere a reply may hold any bytes.
+void CheckReplies(Protocol protocol, std::string_view stream, std::string_view replies) {
+  Require(replies.empty() || replies.ends_with('\n'), "replies end with a line");
+  if (protocol == Protocol::kMemcached || stream.find(kRespRequest) != stream.npos) return;
   for (const char c : replies) {
     const auto byte = static_cast<unsigned char>(c);
     Require(c == '\n' || c == '\t' || (byte >= 0x20 && byte != 0x7f), "replies can be shown");
   }
 }
 
-// What is asked depends on the time, or on chance.
-bool MayDiffer(std::string_view stream) {
+// What is asked depends on the time, on chance, or on what the store was asked before.
+bool MayDiffer(Protocol protocol, std::string_view stream) {
   std::string upper(stream);
   for (char& c : upper) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 0x20) : c;
-  for (const char* word : {"EX", "PX", "TTL", "TIME", "LASTSAVE", "RANDOM"}) {
-    if (upper.find(word) != upper.npos) return true;
-  }
-  return false;
+  constexpr std::array<std::string_view, 4> kMemcached = {"GETS", "GATS", "CAS", "STATS"};
+  constexpr std::array<std::string_view, 6> kOthers = {"EX",   "PX",       "TTL",
+                                                       "TIME", "LASTSAVE", "RANDOM"};
+  const bool is_memcached = protocol == Protocol::kMemcached;
+  const auto words = is_memcached ? std::span<const std::string_view>(kMemcached) : kOthers;
+  return std::any_of(words.begin(), words.end(),
+                     [&](std::string_view word) { return upper.find(word) != upper.npos; });
 }
 
 }  // namespace
@@ -138,11 +151,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static EmptyStore stores;
   if (size > kMostBytes) return 0;
   Input input(data, size);
-  const std::string_view sizes = input.Bytes(input.Byte());
-  const Conversation whole = Have(input.Rest(), {}, &stores);
-  if (input.Rest().find(kRespRequest) == std::string_view::npos) CheckReplies(whole.replies);
-  if (MayDiffer(input.Rest())) return 0;
-  const Conversation split = Have(input.Rest(), sizes, &stores);
+  const uint8_t first = input.Byte();
+  const Protocol protocol = (first & kIsMemcached) != 0 ? Protocol::kMemcached : Protocol::kLine;
+  const std::string_view sizes = input.Bytes(first & ~kIsMemcached);
+  const std::string_view stream = input.Rest();
+  const auto start = std::chrono::steady_clock::now();
+  const Conversation whole = Have(protocol, stream, {}, &stores);
+  CheckReplies(protocol, stream, whole.replies);
+  if (MayDiffer(protocol, stream)) return 0;
+  const Conversation split = Have(protocol, stream, sizes, &stores);
+  if (std::chrono::steady_clock::now() - start > kMostTime) return 0;
   Require(split == whole,
           "pieces have the same replies:\n" + whole.replies + "--- in pieces:\n" + split.replies);
   return 0;

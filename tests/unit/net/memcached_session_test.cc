@@ -9,101 +9,42 @@
 
 #include "CppUTest/TestHarness.h"
 #include "faults.h"
-#include "net/session.h"
-#include "scratch.h"
+#include "net/conversation.h"
 
 using namespace keystone;
 using namespace std::string_literals;
 
 namespace {
 
-class RecordingHost : public SessionHost {
- public:
-  std::vector<std::string> StatsLines() override {
-    return {"pid 17",    "uptime_seconds 2", "connections_limit 8",     "memcached_touch_hits 3",
-            "threads 4", "keys 5",           "memcached_touch_misses 4"};
-  }
-  void ClearLater(std::chrono::milliseconds delay) override { clear_later = delay; }
-  void OnHttpRequest(std::string_view first_line) override { http_lines.emplace_back(first_line); }
-  uint64_t ClientId() override { return 1; }
-  bool StartCompaction() override { return false; }
-
-  std::chrono::milliseconds clear_later{-1};
-  std::vector<std::string> http_lines;
-};
-
-// The bytes that go out.
-std::string Sent(Session* session, std::string_view replies) {
-  std::string sent;
-  size_t taken = 0;
-  for (const PlacedValue& placed : session->placed()) {
-    sent.append(replies.substr(taken, placed.position - taken)).append(placed.pinned.value());
-    taken = placed.position;
-  }
-  session->placed().clear();
-  return sent.append(replies.substr(taken));
-}
-
 const std::string kServerError = "SERVER_ERROR log device full\r\n";
 
-}  // namespace
-
-TEST_GROUP(MemcachedSession) {
-  Scratch scratch;
-  Log log{Log::Sink::kStderr, Priority::kCritical};
-  std::unique_ptr<Store> store;
-  Limits limits{.max_key_size = 1024, .max_value_size = 1 << 20};
-  RecordingHost host;
-  Counters counters;
-  std::unique_ptr<Session> session;
-  std::string waiting;
-  size_t commits = 0;
-
-  void setup() override {
-    Open();
-    NewSession();
-  }
-
-  void teardown() override { faults::Clear(); }
-
-  void Open() {
-    auto opened = Store::Open({.directory = scratch.path(), .fsync = FsyncPolicy::kNo}, log);
-    CHECK_TRUE(opened.ok());
-    store = std::move(opened.value());
+class MemcachedConversation : public Conversation {
+ public:
+  MemcachedConversation() : Conversation(Protocol::kMemcached) {
+    limits = {.max_key_size = 1024, .max_value_size = 1 << 20};
+    host.stats = {
+        "pid 17",    "uptime_seconds 2", "connections_limit 8",     "memcached_touch_hits 3",
+        "threads 4", "keys 5",           "memcached_touch_misses 4"};
   }
 
   void Reopen() {
     session.reset();
     CHECK_TRUE(store->Close().ok());
     store.reset();
-    Open();
+    OpenStore();
     NewSession();
   }
 
-  void NewSession() {
-    session =
-        std::make_unique<Session>(store.get(), &limits, &host, &counters, Protocol::kMemcached);
-    waiting.clear();
-  }
-
-  // What a connection does: Consume, and what that leaves to do. It sees at most `window` bytes
-  // where it has not been told that there is an unfinished request.
+  // As Feed, but the session sees at most `window` bytes where it has not been told that there is
+  // an unfinished request.
   std::string Say(std::string_view bytes, size_t window = SIZE_MAX) {
     waiting.append(bytes);
     std::string sent;
     size_t seen = 0;
     for (;;) {
       const size_t size = std::min(waiting.size(), window == SIZE_MAX ? window : seen + window);
-      std::string replies;
-      Writes writes;
-      const size_t used = session->Consume({waiting.data(), size}, &writes, &replies);
-      if (!writes.empty()) {
-        ++commits;
-        (void)store->Apply(&writes.batch());
-        session->Committed(&writes, &replies);
-      }
-      if (session->is_slow()) session->ExecuteSlow(&replies);
-      const std::string replied = Sent(session.get(), replies);
+      std::string replied;
+      const size_t used = Consume(session.get(), {waiting.data(), size}, &replied);
       CHECK_TRUE(replied.size() < Session::kReplyFlushSize + (2 << 20));
       sent += replied;
       seen = session->has_more() ? 0 : size - used;
@@ -124,6 +65,10 @@ TEST_GROUP(MemcachedSession) {
     return reply.substr(reply.rfind(' ', end) + 1, end - reply.rfind(' ', end) - 1);
   }
 };
+
+}  // namespace
+
+TEST_GROUP_BASE(MemcachedSession, MemcachedConversation){};
 
 TEST(MemcachedSession, WhatIsSkippedIsNeverExecuted) {
   const std::string refused = "set " + std::string(251, 'k') + " 0 0 ";

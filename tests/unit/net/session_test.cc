@@ -1,5 +1,3 @@
-#include "net/session.h"
-
 #include <cerrno>
 #include <memory>
 #include <string>
@@ -8,89 +6,22 @@
 
 #include "CppUTest/TestHarness.h"
 #include "config.h"
-#include "faults.h"
-#include "scratch.h"
+#include "net/conversation.h"
 
 using namespace keystone;
 using namespace std::string_literals;
 
-namespace {
-
-class RecordingHost : public SessionHost {
- public:
-  std::vector<std::string> StatsLines() override { return {"pid 1", "uptime_seconds 2"}; }
-  void ClearLater(std::chrono::milliseconds) override {}
-  void OnHttpRequest(std::string_view first_line) override { http_lines.emplace_back(first_line); }
-  uint64_t ClientId() override { return 7; }
-  bool StartCompaction() override { return true; }
-
-  std::vector<std::string> http_lines;
-};
-
-// The bytes that go out.
-std::string Sent(Session* session, std::string_view replies) {
-  std::string sent;
-  size_t taken = 0;
-  for (const PlacedValue& placed : session->placed()) {
-    sent.append(replies.substr(taken, placed.position - taken)).append(placed.pinned.value());
-    taken = placed.position;
-  }
-  session->placed().clear();
-  return sent.append(replies.substr(taken));
-}
-
-// What a connection does: Consume, and what that leaves to do.
-size_t Consume(Store* store, Session* session, std::string_view input, std::string* replies) {
-  Writes writes;
-  const size_t used = session->Consume(input, &writes, replies);
-  if (!writes.empty()) {
-    (void)store->Apply(&writes.batch());
-    session->Committed(&writes, replies);
-  }
-  if (session->is_slow()) session->ExecuteSlow(replies);
-  *replies = Sent(session, *replies);
-  return used;
-}
-
-}  // namespace
-
-TEST_GROUP(Session) {
-  Scratch scratch;
-  Log log{Log::Sink::kStderr, Priority::kCritical};
-  std::unique_ptr<Store> store;
-  Limits limits;
-  RecordingHost host;
-  Counters counters;
-  std::unique_ptr<Session> session;
+TEST_GROUP_BASE(Session, Conversation) {
   Writes writes;
 
   void setup() override {
-    auto opened = Store::Open({.directory = scratch.path(), .fsync = FsyncPolicy::kNo}, log);
-    CHECK_TRUE(opened.ok());
-    store = std::move(opened.value());
-    NewSession();
+    host.stats = {"pid 1", "uptime_seconds 2"};
+    Conversation::setup();
   }
-
-  void teardown() override { faults::Clear(); }
 
   void NewSession() {
     writes.Clear();
-    session = std::make_unique<Session>(store.get(), &limits, &host, &counters);
-  }
-
-  // Offers what is left over together with each new piece.
-  std::string Feed(const std::vector<std::string_view>& pieces) {
-    std::string waiting;
-    std::string sent;
-    for (const std::string_view piece : pieces) {
-      waiting += piece;
-      do {
-        std::string replies;
-        waiting.erase(0, Consume(store.get(), session.get(), waiting, &replies));
-        sent += replies;
-      } while (session->has_more());
-    }
-    return sent;
+    Conversation::NewSession();
   }
 
   std::string Ask(std::string_view input) { return Feed({input}); }
@@ -179,7 +110,7 @@ TEST(Session, WhatIsAnsweredAtOnceWaitsForTheWritesBeforeIt) {
     CHECK_TRUE(store->Apply(&writes.batch()).ok());
     session->Committed(&writes, &replies);
     CHECK_EQUAL("OK\n"s, replies);
-    Consume(store.get(), session.get(), input.substr(8), &replies);
+    Consume(session.get(), input.substr(8), &replies);
     CHECK_TRUE(replies.size() > 3);
   }
 }
@@ -234,113 +165,6 @@ TEST(Session, TheKeyOfACompleteGetIsKnownAhead) {
   }
 }
 
-TEST(Session, ATransactionIsAnsweredAtItsCommit) {
-  CHECK_EQUAL("OK\nQUEUED\nQUEUED\nQUEUED\nQUEUED\nOK 4\nOK\nVALUE 1\nOK\nNOT_FOUND\n"s,
-              Ask("BEGIN\nSET a 1\nGET a\nDELETE a\nGET a\nCOMMIT\n"));
-}
-
-TEST(Session, ATransactionIsOneGroup) {
-  faults::Clear();
-  CHECK_EQUAL("OK\nQUEUED\nQUEUED\nOK 2\nOK\nOK\n"s, Ask("BEGIN\nSET a 1\nSET b 2\nCOMMIT\n"));
-  UNSIGNED_LONGS_EQUAL(1, faults::Count(faults::Call::kPwritev));
-}
-
-TEST(Session, NobodySeesATransactionBeforeItsCommit) {
-  CHECK_EQUAL("OK\nQUEUED\n"s, Ask("BEGIN\nSET a 1\n"));
-  Session other(store.get(), &limits, &host, &counters);
-  std::string replies;
-  Consume(store.get(), &other, "GET a\n", &replies);
-  CHECK_EQUAL("NOT_FOUND\n"s, replies);
-  CHECK_EQUAL("OK 1\nOK\n"s, Ask("COMMIT\n"));
-}
-
-TEST(Session, AnAbortedTransactionDoesNothing) {
-  CHECK_EQUAL("OK\nQUEUED\nOK\nNOT_FOUND\n"s, Ask("BEGIN\nSET a 1\nABORT\nGET a\n"));
-}
-
-TEST(Session, ATransactionWithARefusedRequestDoesNothing) {
-  for (const std::string bad : {"FOO", "SET k", "STATS", "SCAN 0", "KEYS *", "SYNC"}) {
-    const std::string replies = Ask("BEGIN\nSET a 1\n" + bad + "\nSET b 1\nCOMMIT\nCOUNT\n");
-    CHECK_TRUE(replies.starts_with("OK\nQUEUED\nERROR "));
-    CHECK_TRUE(
-        replies.ends_with("\nQUEUED\nERROR a request of the transaction was refused: nothing "
-                          "was done\nOK 0\n"));
-  }
-}
-
-TEST(Session, WatchedKeysStayWatchedUntilTheTransactionEnds) {
-  const auto resp = [](std::string_view command) {
-    return "*1\r\n$" + std::to_string(command.size()) + "\r\n" + std::string(command) + "\r\n";
-  };
-  const std::string watch = "*2\r\n$5\r\nWATCH\r\n$1\r\nk\r\nSET k 1\n";
-  CHECK_EQUAL("+OK\r\nOK\n-ERR DISCARD without MULTI\r\n+OK\r\nQUEUED\n*-1\r\n"s,
-              Ask(watch + resp("DISCARD") + resp("MULTI") + "SET r 1\n" + resp("EXEC")));
-  CHECK_EQUAL("+OK\r\nOK\n+OK\r\n+QUEUED\r\nQUEUED\n*-1\r\n"s,
-              Ask(watch + resp("MULTI") + resp("UNWATCH") + "SET r 1\n" + resp("EXEC")));
-  CHECK_EQUAL("+OK\r\nOK\n+OK\r\n+OK\r\nQUEUED\n*1\r\n+OK\r\n"s,
-              Ask(watch + resp("UNWATCH") + resp("MULTI") + "SET r 1\n" + resp("EXEC")));
-  CHECK_EQUAL("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n"s,
-              Ask(resp("MULTI") + resp("UNWATCH") + resp("EXEC")));
-}
-
-TEST(Session, ManyWordsOfATransactionAreBounded) {
-  limits.max_value_size = 1000;
-  NewSession();
-  std::string input = "*10001\r\n$4\r\nMGET\r\n";
-  for (int i = 0; i < 10000; i++) input += "$1\r\na\r\n";
-  const std::string replies = Ask("BEGIN\n" + input + "COMMIT\n");
-  CHECK_TRUE(replies.starts_with("OK\n-ERR transaction too big: the limit is "));
-}
-
-TEST(Session, AFailureIsNotTheReplyToALaterTransaction) {
-  std::string replies;
-  session->Consume("SET a 1\n", &writes, &replies);
-  writes.batch().set_status({Code::kIo, "append: broken"});
-  session->Committed(&writes, &replies);
-  replies.clear();
-  session->Consume("BEGIN\nPING\nCOMMIT\n", &writes, &replies);
-  CHECK_TRUE(store->Apply(&writes.batch()).ok());
-  session->Committed(&writes, &replies);
-  CHECK_EQUAL("OK\nQUEUED\nOK 1\nOK PONG\n"s, replies);
-}
-
-TEST(Session, AnEmptyTransactionIsOne) { CHECK_EQUAL("OK\nOK 0\n"s, Ask("BEGIN\nCOMMIT\n")); }
-
-TEST(Session, ATransactionAnswersWhatNeedsNoKey) {
-  CHECK_EQUAL("OK\nQUEUED\nQUEUED\nQUEUED\nOK 3\nOK PONG\nOK\nOK 1\n"s,
-              Ask("BEGIN\nPING\nSET a 1\nCOUNT\nCOMMIT\n"));
-}
-
-TEST(Session, TransactionsAreNotNestedAndEndOnce) {
-  CHECK_EQUAL(
-      "ERROR not in a transaction: send BEGIN first\nERROR not in a transaction: send BEGIN first\n"
-      "OK\nERROR already in a transaction: send COMMIT or ABORT\nQUEUED\nOK 1\nOK PONG\n"s,
-      Ask("COMMIT\nABORT\nBEGIN\nBEGIN\nPING\nCOMMIT\n"));
-}
-
-TEST(Session, ATransactionIsBounded) {
-  limits.max_value_size = 1000;
-  NewSession();
-  std::string input = "BEGIN\n";
-  for (int i = 0; i < 5000; i++) input += "SET k " + std::string(900, 'v') + "\n";
-  const std::string replies = Ask(input + "COMMIT\nCOUNT\n");
-  CHECK_TRUE(replies.find("ERROR transaction too big: the limit is ") != replies.npos);
-  CHECK_TRUE(replies.ends_with("nothing was done\nOK 0\n"));
-}
-
-TEST(Session, WhatATransactionReadsIsBounded) {
-  limits.max_value_size = 1000;
-  NewSession();
-  const std::string value(900, 'v');
-  Ask("SET k " + value + "\nBEGIN\n");
-  for (int i = 0; i < 5; i++) Ask("GET k\n");
-  std::string expected = "OK 6\n";
-  for (int i = 0; i < 4; i++) expected += "VALUE " + value + "\n";
-  Ask("SET k small\n");
-  CHECK_EQUAL(expected + "ERROR too much is read at once: split the transaction\nOK\n",
-              Ask("COMMIT\n"));
-}
-
 TEST(Session, FewCopiesOfOldValuesAreMadeAtOnce) {
   const std::string one = "*3\r\n$6\r\nGETSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
   std::string input;
@@ -364,7 +188,7 @@ TEST(Session, ALargeValueIsSentFromWhereItIs) {
   // It stays readable when its key has got another value and its segment is gone.
   Session other(store.get(), &limits, &host, &counters);
   std::string ignored;
-  Consume(store.get(), &other, "SET k 1\n", &ignored);
+  Consume(&other, "SET k 1\n", &ignored);
   CHECK_TRUE(store->Compact(keystone::CompactionMode::kStopTheWorld).ok());
   CHECK_TRUE(session->placed()[0].pinned.value() == value);
   CHECK_EQUAL("VALUE " + value + "\nOK PONG\n", Sent(session.get(), replies));
@@ -375,31 +199,6 @@ TEST(Session, ALargeValueThatALineCantCarryIsEncoded) {
   Ask("SET k " + encoded + "\n");
   CHECK_TRUE(Ask("GET k\n") == "VALUE " + encoded + "\n");
   CHECK_TRUE(session->placed().empty());
-}
-
-TEST(Session, AFailedCommitIsOneError) {
-  CHECK_EQUAL("OK\nQUEUED\nQUEUED\n"s, Ask("BEGIN\nSET a 1\nSET b 2\n"));
-  std::string replies;
-  session->Consume("COMMIT\n", &writes, &replies);
-  writes.batch().set_status({Code::kIo, "append: broken"});
-  session->Committed(&writes, &replies);
-  CHECK_EQUAL("ERROR append: broken\n"s, replies);
-}
-
-TEST(Session, AWatchedKeyThatChangedStopsTheTransaction) {
-  const auto watch = [&] { return Ask("*2\r\n$5\r\nWATCH\r\n$1\r\nk\r\nBEGIN\nSET r 1\n"); };
-  constexpr const char* kBegun = "+OK\r\nOK\nQUEUED\n";
-  Session other(store.get(), &limits, &host, &counters);
-  for (const std::string change : {"SET k 1\n", "SET k 2\n", "DELETE k\n"}) {
-    CHECK_EQUAL(kBegun, watch());
-    std::string replies;
-    Consume(store.get(), &other, change, &replies);
-    CHECK_EQUAL("OK\n"s, replies);
-    CHECK_EQUAL("ERROR a watched key has changed: nothing was done\nNOT_FOUND\n"s,
-                Ask("COMMIT\nGET r\n"));
-  }
-  CHECK_EQUAL(kBegun, watch());
-  CHECK_EQUAL("OK 1\nOK\n"s, Ask("COMMIT\n"));
 }
 
 TEST(Session, ASyncMayTakeLong) {
@@ -466,7 +265,7 @@ TEST(Session, DecodedBytesOutliveTheCommitThatComesBetween) {
 
 TEST(Session, AnUnfinishedLineIsNotExecuted) {
   std::string replies;
-  UNSIGNED_LONGS_EQUAL(5, Consume(store.get(), session.get(), "PING\nSET a 1", &replies));
+  UNSIGNED_LONGS_EQUAL(5, Consume(session.get(), "PING\nSET a 1", &replies));
   CHECK_EQUAL("OK PONG\n"s, replies);
   CHECK_FALSE(session->has_more());
   CHECK_TRUE(store->Exists("a").code() == Code::kNotFound);
@@ -508,7 +307,7 @@ TEST(Session, ReturnsEarlyWhenTheRepliesAreLong) {
   std::string input;
   for (int i = 0; i < 10; ++i) input += "GET k\n";
   std::string replies;
-  const size_t used = Consume(store.get(), session.get(), input, &replies);
+  const size_t used = Consume(session.get(), input, &replies);
   CHECK_TRUE(session->has_more());
   UNSIGNED_LONGS_EQUAL(3 * 6, used);
   UNSIGNED_LONGS_EQUAL(3 * (value.size() + 7), replies.size());
@@ -520,7 +319,7 @@ TEST(Session, ReturnsEarlyWhenTheRepliesAreLong) {
 TEST(Session, AnUnfinishedLineBehindLongRepliesIsNotMore) {
   Ask("SET k " + std::string(Session::kReplyFlushSize, 'v') + "\n");
   std::string replies;
-  UNSIGNED_LONGS_EQUAL(6, Consume(store.get(), session.get(), "GET k\nGET k", &replies));
+  UNSIGNED_LONGS_EQUAL(6, Consume(session.get(), "GET k\nGET k", &replies));
   CHECK_FALSE(session->has_more());
 }
 
@@ -548,7 +347,7 @@ TEST(Session, QuitDiscardsWhatFollows) {
   std::string replies;
   Ask("SET a 1\n");
   const std::string input = "PING\nQUIT\nSET a 2\nSE";
-  UNSIGNED_LONGS_EQUAL(input.size(), Consume(store.get(), session.get(), input, &replies));
+  UNSIGNED_LONGS_EQUAL(input.size(), Consume(session.get(), input, &replies));
   CHECK_EQUAL("OK PONG\nOK\n"s, replies);
   CHECK_TRUE(session->closing());
   NewSession();
