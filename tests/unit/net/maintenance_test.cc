@@ -179,6 +179,7 @@ TEST(Maintenance, AStopLetsARunningCompactionEndAndTakesNoOther) {
   held.reset();
   CHECK_TRUE(BecomesTrue([&] { return maintenance->ended(); }));
   LONGS_EQUAL(1, store->Stats().compactions);
+  CHECK_FALSE(maintenance->RequestCompaction(CompactionMode::kStopTheWorld));
   CHECK_FALSE(maintenance->busy());
 }
 
