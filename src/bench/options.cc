@@ -29,7 +29,8 @@ constexpr char kUsage[] =
 
 constexpr char kExitCodes[] =
     "\nExit status: 0 done, 1 wrong values, errors from the server or lost connections,\n"
-    "64 wrong usage, 69 no connection, or built without LevelDB. See keystone-bench(1).\n";
+    "64 wrong usage, 69 no connection, or built without LevelDB, 71 out of descriptors,\n"
+    "74 read or write error. See keystone-bench(1).\n";
 
 Status UsageError(const std::string& what) {
   return {Code::kUsage, what + " (try keystone-bench --help)"};

@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <string>
 
 #include "base/file.h"
+#include "config.h"
 
 namespace keystone {
 
@@ -45,6 +47,18 @@ int AwaitVerdict(int pipe) {
     (void)WriteAll(STDERR_FILENO, "keystoned: " + verdict.substr(1) + "\n", "stderr");
   }
   return exit_code;
+}
+
+void CloseAllButStandardFds() {
+#ifdef HAVE_CLOSEFROM
+  ::closefrom(STDERR_FILENO + 1);
+#else
+  const auto names = ListDirectory("/proc/self/fd");
+  if (!names.ok()) return;
+  for (const std::string& name : names.value()) {
+    if (const int fd = std::atoi(name.c_str()); fd > STDERR_FILENO) ::close(fd);
+  }
+#endif
 }
 
 Status ForkFailed() { return Status::FromErrno("fork", "daemon", errno).As(Code::kSystem); }
@@ -92,6 +106,7 @@ void Verdict::Failed(const Status& status) {
 }
 
 Result<Detached> Detach() {
+  CloseAllButStandardFds();
   auto null = OpenFile(kNull, O_RDWR);
   if (!null.ok()) return null.status();
   int ends[2];

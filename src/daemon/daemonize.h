@@ -46,6 +46,9 @@ struct Detached {
 
 // Returns in the daemon, and in the two processes left behind; in the first one only once the
 // verdict is in and its message, if any, is on stderr. An error is the first process's own.
+//
+// Closes all descriptors but 0 to 2: a lock or a pipe of whoever started the daemon must not be
+// held for its whole life. So it has to come before anything is opened that is to stay.
 Result<Detached> Detach();
 
 // The same surroundings wherever the daemon was started: directory /, umask 027, an allocator that

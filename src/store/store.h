@@ -149,11 +149,11 @@ class Store {
 
   // Commits the whole batch or nothing, sets took_effect of each operation, and returns when it is
   // as durable as the policy says and visible to all. kNoSpace or kFileLimit: nothing written,
-  // later writes may work again. kReadOnly: a sync has failed before, and the batch
-  // does not only look; or memory ran out when the
-  // log had the batch and the index did not: only then it may be there after a restart, whole.
-  // kInvalid: a key is empty, or a key or value larger than a record can hold. kCorrupt or kIo: an
-  // update needs a value that is damaged or can't be read. kSystem: out of memory, nothing written.
+  // later writes may work again. kReadOnly: a sync has failed before, and the batch does not only
+  // look; or memory ran out when the log had the batch and the index did not: only then it may be
+  // there after a restart, whole. kInvalid: a key is empty, or a key or value larger than a record
+  // can hold. kCorrupt or kIo: an update needs a value that is damaged or can't be read. kSystem:
+  // out of memory, nothing written.
   Status Apply(Batch* batch);
 
   // The same for several batches, in their order; each succeeds or fails for itself, which its

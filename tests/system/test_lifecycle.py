@@ -205,6 +205,33 @@ class DataDirectory(SystemTest):
         self.assertFalse(is_locked(path))
 
 
+def targets(daemon):
+    """What the open descriptors of a daemon lead to."""
+    directory = "/proc/%d/fd" % daemon.pid
+    return [os.readlink(os.path.join(directory, name)) for name in os.listdir(directory)]
+
+
+class InheritedDescriptors(SystemTest):
+    def setUp(self):
+        super().setUp()
+        self.lock = self.write_file("lock", "")
+        self.wrapper = ["/bin/sh", "-c", 'exec "$0" "$@" 7<"%s"' % self.lock]
+
+    def test_a_daemon_keeps_none(self):
+        daemon = self.start_daemon(foreground=False, wrapper=self.wrapper)
+        self.assertNotIn(self.lock, targets(daemon))
+
+    def test_in_the_foreground_they_are_kept(self):  # for flock --no-fork
+        daemon = self.start_daemon(wrapper=self.wrapper)
+        self.assertIn(self.lock, targets(daemon))
+
+    def test_one_can_hold_the_configuration(self):
+        with open(self.lock, "w", encoding="utf-8") as file:
+            file.write("fsync = no\n")
+        daemon = self.start_daemon("--config", "/dev/fd/7", foreground=False, wrapper=self.wrapper)
+        self.assertEqual(daemon.stats()["fsync_policy"], "no")
+
+
 class StandardDescriptors(SystemTest):
     def test_closed_stdin_stdout_and_stderr_are_made_safe(self):
         wrapper = ["/bin/sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-']
