@@ -90,7 +90,15 @@ std::unique_ptr<Store> OpenStoreAgain(std::unique_ptr<Store> store, const std::s
   return OpenStore(directory, FsyncPolicy::kNo, testing::kSmallSegment);
 }
 
-std::string Key(int n) { return "key" + std::to_string(n); }
+// Batches point at their keys, so these are there for good.
+const std::string& Key(size_t n) {
+  static const std::vector<std::string> keys = [] {
+    std::vector<std::string> made;
+    for (int i = 0; i < 100; i++) made.push_back("key" + std::to_string(i));
+    return made;
+  }();
+  return keys.at(n);
+}
 
 }  // namespace
 
@@ -100,13 +108,13 @@ TEST_GROUP(Memory) {
 
   void setup() override {
     store = OpenStore(scratch.path());
-    for (int n = 0; n < 20; n++) CheckOk(Set(*store, Key(n % 10), Key(n)));
+    for (size_t n = 0; n < 20; n++) CheckOk(Set(*store, Key(n % 10), Key(n)));
   }
   void teardown() override { Disarm(); }
 
   // What was there before is there, whatever happened.
   void CheckContents() {
-    for (int n = 0; n < 10; n++) CheckValue(*store, Key(n), Key(n + 10));
+    for (size_t n = 0; n < 10; n++) CheckValue(*store, Key(n), Key(n + 10));
   }
 
   void Reopen() {
@@ -220,7 +228,7 @@ TEST(Memory, AWriteThatHasNoneToBeginASegmentIsRefusedAndTheNextIsWritten) {
     const Scratch own;
     auto small = OpenStore(own.path(), FsyncPolicy::kNo, testing::kSmallSegment);
     const std::string value(1200, 'v');
-    for (int n = 0; n < 3; n++) CheckOk(Set(*small, Key(n), value));
+    for (size_t n = 0; n < 3; n++) CheckOk(Set(*small, Key(n), value));
     keystone::Batch batch;
     batch.Set(Key(0), "new");
     batch.Set(Key(1), value);

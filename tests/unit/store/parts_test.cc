@@ -149,13 +149,14 @@ TEST(Parts, ManyThreadsAreAllAnswered) {
   CheckOk(Set(*store, "key", std::string(9000, 'v')));  // two of them are too much
   std::atomic<int> failed{0};
   testing::RunThreads(4, [&](int thread) {
+    const std::string small = "small" + std::to_string(thread);
     for (int turn = 0; turn < kTurns; turn++) {
       Rewrite own;
       Batch writes;
       if (thread % 2 == 0) {
         writes.Change("key", &own);
       } else {
-        writes.Set("small" + std::to_string(thread), "value");
+        writes.Set(small, "value");
       }
       if (!store->Apply(&writes).ok()) failed++;
     }
