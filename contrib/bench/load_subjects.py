@@ -8,6 +8,7 @@ import time
 from measure import RUN_TIMEOUT_S, say
 from servers import Through
 
+LOOPS = (0, 1, 2)
 RATIOS = {"GET": "0:1", "SET": "1:0"}
 KEYS = 100000
 
@@ -20,7 +21,7 @@ def _start(context, servers, keys=KEYS):
 
 def throughput(context):
     """GET and SET by the number of clients, and pipelined."""
-    servers = (context.keystones() + context.redis("everysec") + context.redis()
+    servers = (context.keystones(loops=LOOPS) + context.redis("everysec") + context.redis()
                + context.memcached() + context.limit_servers())
     _start(context, servers)
     clients = (1, 50, 500) if context.quick else (1, 10, 50, 100, 500, 1000, 5000)
@@ -39,7 +40,7 @@ def throughput(context):
 
 def resp(context):
     """GET and SET by Redis's protocol, beside Redis and beside the line protocol."""
-    servers = context.keystones() + context.redis("everysec") + context.redis()
+    servers = context.keystones(loops=LOOPS) + context.redis("everysec") + context.redis()
     _start(context, servers)
     ours = [server for server in servers if server.protocol == "line"]
     everybody = [Through(server, "resp") for server in ours] + servers
@@ -85,7 +86,7 @@ class _BareLoop:
 
 def always(context):
     """SET where each reply waits for the disk, beside a loop that does nothing else."""
-    servers = context.keystones("always") + context.redis("always")
+    servers = context.keystones("always", LOOPS) + context.redis("always")
     _start(context, servers, 1000)
     loops = [_BareLoop("write+fdatasync, file grows", False),
              _BareLoop("write+fdatasync, preallocated", True)]

@@ -90,9 +90,10 @@ class Context:
     def _new_path(self, name):
         return self.path("%d-%s" % (len(self._servers), name.replace(" ", "-")))
 
-    def keystones(self, fsync="everysec"):
+    def keystones(self, fsync="everysec", loops=(0, 2)):
+        """One for each number of event loops; 0: a thread a connection."""
         return [self.adopt(Keystoned(name, self._new_path(name), self.build, fsync, options))
-                for name, options in keystone_modes(self.build)]
+                for name, options in keystone_modes(self.build, loops)]
 
     def redis(self, aof=None):
         """redis-server and valkey-server, with an append-only file synced as `aof` says."""

@@ -211,11 +211,11 @@ class Limit(Server):
         return [self.program, self.shape, str(self.port)]
 
 
-def keystone_modes(build):
+def keystone_modes(build, loops):
     """Names and options of the ways in which this keystoned waits for its clients."""
     help_text = subprocess.run([find_program("keystoned", build), "--help"], timeout=30,
                                stdout=subprocess.PIPE, check=True).stdout
     if b"--io-threads" not in help_text:
         return [("keystoned", [])]
-    return [("keystoned", ["--io-threads", "0"]),
-            ("keystoned io-threads 2", ["--io-threads", "2"])]
+    return [("keystoned" + (" io-threads %d" % count if count else ""),
+             ["--io-threads", str(count)]) for count in loops]

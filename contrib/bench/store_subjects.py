@@ -80,7 +80,7 @@ def restart(context):
     """Seconds from exec to the first answer."""
     keys = 100000 if context.quick else 5000000
     say("restart: storing %d keys in each" % keys)
-    options = keystone_modes(context.build)[0][1]
+    options = keystone_modes(context.build, (0,))[0][1]
     starts = []
     for name, hints in (("keystoned, hints", True), ("keystoned, no hints", False)):
         directory = context.path(name.replace(", ", "-").replace(" ", "-"))
@@ -177,7 +177,7 @@ def _copy_seconds(source, target):
 
 def _pause(context, keys):
     """The pause of a stop-the-world compaction, and of a copy of what it leaves."""
-    name, options = keystone_modes(context.build)[0]
+    name, options = keystone_modes(context.build, (0,))[0]
     for _ in range(context.runs):
         server = context.adopt(Keystoned(name, context.path("pause"), context.build,
                                          options=options))
