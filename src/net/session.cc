@@ -25,6 +25,9 @@ constexpr size_t kMaxBatchRewrites = 64;
 // What transactions may hold that are committed together, all but the last of them.
 constexpr size_t kMaxTransactionBytes = size_t{1} << 20;
 
+// Room for so many stays with an idle client.
+constexpr size_t kKeptTransactions = 16;
+
 // Of what is said behind writes before these are committed.
 constexpr size_t kMaxText = size_t{64} << 10;
 
@@ -358,6 +361,7 @@ void Session::Committed(Writes* writes, std::string* replies) {
   writes->Clear();
   decoded_.clear();
   committing_.clear();
+  if (committing_.capacity() > kKeptTransactions) decltype(committing_)().swap(committing_);
   committing_bytes_ = 0;
 }
 

@@ -19,6 +19,14 @@ Effect LookInPlace(const Held& held, KeyUpdate* update) {
   return {};
 }
 
+void QueueLook(std::string_view key, const Request& request, Writes* writes) {
+  if (request.command->presence) {
+    writes->Look(key, LookInPlace, request, Needs::kPresence);
+  } else {
+    writes->LookWithCopy(key, LookInPlace, request);
+  }
+}
+
 }  // namespace
 
 void Session::Converse(const Parsed& parsed, Reply* reply) {
@@ -142,11 +150,9 @@ void Session::QueuePart(KeptRequest* kept, Writes* writes) {
   } else if (command.queue != nullptr) {
     command.queue(request, writes);
   } else if (command.look != nullptr && LooksAtOne(request)) {
-    writes->LookWithCopy(request.key, LookInPlace, request);
+    QueueLook(request.key, request, writes);
   } else if (command.look != nullptr) {
-    for (const std::string_view key : request.words) {
-      writes->LookWithCopy(key, LookInPlace, request);
-    }
+    for (const std::string_view key : request.words) QueueLook(key, request, writes);
   }
   kept->count = static_cast<uint32_t>(operations.size()) - kept->first;
 }

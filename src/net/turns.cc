@@ -91,6 +91,7 @@ void Turns::Commit(bool last) {
   }
   writers_.clear();
   batches_.clear();
+  if (batches_.capacity() > 2 * kMostTurns) decltype(batches_)().swap(batches_);
 }
 
 // False where nobody knows what came of the writes: then their clients are given up.

@@ -1,7 +1,5 @@
 #include "net/writes.h"
 
-#include <utility>
-
 namespace keystone {
 
 namespace {
@@ -13,13 +11,13 @@ constexpr size_t kKeptText = 1024;
 }  // namespace
 
 bool KeyUpdate::MakeRoom(size_t size) {
-  *room_ += std::exchange(taken_, 0);  // of an earlier try
   if (size > *room_) {
     reply_ = Reply();
     reply_.status = {Code::kInvalid, "too much is read at once: split the transaction"};
     return false;
   }
-  *room_ -= taken_ = size;
+  taken_ += size;
+  *room_ -= size;
   return true;
 }
 

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/reply.h"
@@ -33,6 +34,7 @@ class KeyUpdate final : public Update {
 
   Effect Decide(const Held& held) override {
     reply_ = Reply();
+    *room_ += std::exchange(taken_, 0);  // by an earlier try
     return change_(held, this);
   }
 

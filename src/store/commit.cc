@@ -168,9 +168,8 @@ size_t Commit::ServePart(Batches batches) {
     if (status.ok()) {
       status = WriteWithReserve(&batches);
       LogRefusals(status);
-    } else {
-      status = ServeReads(&batches, status);
     }
+    if (!status.ok()) status = ServeReads(&batches, status);
     Refuse(batches, status);
   } catch (const std::bad_alloc&) {
     Refuse(batches, OutOfMemory());
@@ -287,7 +286,7 @@ Status Commit::EncodePart(Batches* batches, const Status* refusal, uint64_t* syn
     size = Decide(batches, refusal);
     if (size.bytes == 0) {
       round_.Start(next_sequence_, active_->size(), 0);
-      return Status::Ok();
+      continue;
     }
     if (NeedsMark(*synced_offset)) size.bytes += kSyncMarkSize;
     if (Status status = MakeRoom(size.bytes, synced_offset); !status.ok()) return status;

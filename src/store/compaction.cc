@@ -77,8 +77,10 @@ Status Compaction::Run(CompactionMode mode) {
               mode == CompactionMode::kOnline ? "online" : "stop-the-world",
               static_cast<unsigned long long>(segments_->Bytes()), segments_->Count());
   Outcome outcome;
-  hints_->Hold();
-  Status status = RunWithReserve(mode, &outcome);
+  Status status = UnlessOutOfMemory([&] {
+    hints_->Hold();
+    return RunWithReserve(mode, &outcome);
+  });
   hints_->Release();
   Report(status, outcome, MicrosecondsSince(start));
   End();
@@ -119,13 +121,13 @@ Status Compaction::RunOne(CompactionMode mode, Outcome* outcome) {
     try {
       status = StopTheWorld(outcome);
     } catch (const std::bad_alloc&) {
-      status = {Code::kSystem, "compact: out of memory"};
+      status = {Code::kSystem, "out of memory"};
     }
     gate_->Open();
     outcome->pause_us = MicrosecondsSince(closed);
     return status;
   } catch (const std::bad_alloc&) {
-    return {Code::kSystem, "compact: out of memory"};
+    return {Code::kSystem, "out of memory"};
   }
 }
 
@@ -136,15 +138,17 @@ Status Compaction::StopTheWorld(Outcome* outcome) {
   if (Status status = SyncUnlessReadOnly(); !status.ok()) return status;
   const SegmentSet::List old = segments_->All();
   Mover mover(directory_, index_, segment_size_bytes_, UnixTimeMs(), &cancelled_);
-  Status status = mover.Copy(old);
+  NewSegments active(directory_, segment_size_bytes_);
+  if (Status status = mover.Copy(old); !status.ok()) return status;
+  if (Status status = MakeActive(&active); !status.ok()) return status;
   const SegmentSet::List outputs = mover.outputs();
   SegmentSet::List now = outputs;
-  if (status.ok()) status = AddActive(&now);
-  if (!status.ok()) {
-    Discard(now);
-    return status;
-  }
-  if (status = SwitchTo(now, old); !status.ok()) return status;
+  now.push_back(active.all().back());
+  bool keep = false;
+  Status status = SwitchTo(now, old, &keep);
+  if (keep) mover.Keep();
+  if (keep) active.Keep();
+  if (!status.ok()) return status;
   mover.Relocate();
   commit_->Adopt(now.back());
   Remove(old);
@@ -164,11 +168,10 @@ Status Compaction::Online(Outcome* outcome) {
   // What was found to be stale is so because of newer records: they may not be lost to a power cut
   // once it is gone.
   if (status.ok()) status = commit_->Sync();
-  if (!status.ok()) {
-    Discard(now);
-    return status;
-  }
-  if (status = SwitchTo(now, old); !status.ok()) return status;
+  bool keep = false;
+  if (status.ok()) status = SwitchTo(now, old, &keep);
+  if (keep) compactor.Keep();
+  if (!status.ok()) return status;
   // Where that fails, some keys are still read from the old segments: these stay, and nothing is
   // written any more, nor compacted, until a restart has read the new ones.
   if (status = compactor.Relocate(); !status.ok()) {
@@ -183,29 +186,27 @@ Status Compaction::Online(Outcome* outcome) {
 }
 
 // An empty one, on stable storage, to be the active one behind what was copied.
-Status Compaction::AddActive(SegmentSet::List* segments) {
-  auto active = directory_->CreateSegment(commit_->next_sequence(), segment_size_bytes_);
-  if (!active.ok()) return active.status();
-  segments->push_back(active.value());
-  return active.value()->Finish();
+Status Compaction::MakeActive(NewSegments* segments) {
+  Status status = segments->AddEmpty(commit_->next_sequence());
+  return status.ok() ? segments->all().back()->Finish() : status;  // not sealed, as Finish would
 }
 
-// Where nobody knows which MANIFEST a restart will find, both stay.
-Status Compaction::SwitchTo(const SegmentSet::List& now, const SegmentSet::List& old) {
+// Where nobody knows which MANIFEST a restart will find, `keep` is true, too.
+Status Compaction::SwitchTo(const SegmentSet::List& now, const SegmentSet::List& old, bool* keep) {
   Status status = Replace(old, now);
-  if (status.ok()) return status;
-  if (status.code() == Code::kReadOnly) return commit_->BecomeReadOnly(status);
-  Discard(now);
-  return status;
+  *keep = status.ok() || status.code() == Code::kReadOnly;
+  return status.code() == Code::kReadOnly ? commit_->BecomeReadOnly(status) : status;
 }
 
 // 4. The MANIFEST, and what can be found: `now` where `old` was, before anything newer.
 Status Compaction::Replace(const SegmentSet::List& old, const SegmentSet::List& now) {
   if (Status status = directory_->Sync(); !status.ok()) return status;
-  for (const auto& segment : now) {
-    // Not kNoSpace, which is of the disk.
-    Status status = segments_->CheckRoom(segment->number());
-    if (!status.ok()) return status.As(Code::kSystem);
+  const size_t count = now.size() + segments_->Count() - old.size();
+  const bool fits = std::all_of(now.begin(), now.end(), [this](const auto& segment) {
+    return segments_->HasPlaceFor(segment->number());
+  });
+  if (!fits || count > SegmentSet::kMaxSegments) {
+    return {Code::kSystem, "compaction: too many segments; raise segment-size"};
   }
   // Nothing may fail behind the commit point, so the memory for what follows comes before it.
   constexpr size_t kRotationsMeanwhile = 64;
@@ -216,18 +217,21 @@ Status Compaction::Replace(const SegmentSet::List& old, const SegmentSet::List& 
   return status;
 }
 
-void Compaction::Discard(const SegmentSet::List& unnamed) {
-  for (const auto& segment : unnamed) segment->Remove();
-}
-
+// Where memory runs out, hints are left for the next start to remove, or to make.
 void Compaction::Remove(const SegmentSet::List& old) {
   segments_->Forget(old);
   for (const auto& segment : old) segment->Remove();
-  hints_->Forget(old);
+  (void)UnlessOutOfMemory([&] {
+    hints_->Forget(old);
+    return Status::Ok();
+  });
 }
 
 void Compaction::MakeHints(const SegmentSet::List& outputs) {
-  for (const auto& output : outputs) hints_->Add(output);
+  (void)UnlessOutOfMemory([&] {
+    for (const auto& output : outputs) hints_->Add(output);
+    return Status::Ok();
+  });
 }
 
 // After a failed sync there is no point in another: the copy into new files is the cure.
@@ -266,26 +270,26 @@ Status Compaction::ClearOnce() {
     try {
       status = ClearBehindGate(segments_->All());
     } catch (const std::bad_alloc&) {
-      status = {Code::kSystem, "clear: out of memory"};
+      status = {Code::kSystem, "out of memory"};
     }
     gate_->Open();
     return status;
   } catch (const std::bad_alloc&) {
-    return {Code::kSystem, "clear: out of memory"};
+    return {Code::kSystem, "out of memory"};
   }
 }
 
 // A crash before the MANIFEST is replaced leaves everything, after it nothing.
 Status Compaction::ClearBehindGate(const SegmentSet::List& old) {
   if (Status status = commit_->CheckCurable(); !status.ok()) return status;
-  SegmentSet::List now;
-  if (Status status = AddActive(&now); !status.ok()) {
-    Discard(now);
-    return status;
-  }
-  if (Status status = SwitchTo(now, old); !status.ok()) return status;
+  NewSegments active(directory_, segment_size_bytes_);
+  if (Status status = MakeActive(&active); !status.ok()) return status;
+  bool keep = false;
+  Status status = SwitchTo(active.all(), old, &keep);
+  if (keep) active.Keep();
+  if (!status.ok()) return status;
   index_->Clear();
-  commit_->Adopt(now.back());
+  commit_->Adopt(active.all().back());
   Remove(old);
   return Status::Ok();
 }

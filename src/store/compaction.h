@@ -30,6 +30,7 @@
 #include "store/gate.h"
 #include "store/hint_writer.h"
 #include "store/index.h"
+#include "store/new_segments.h"
 #include "store/reserve.h"
 #include "store/segment_set.h"
 #include "store/store.h"
@@ -93,10 +94,9 @@ class Compaction {
   Status RunOne(CompactionMode mode, Outcome* outcome);
   Status StopTheWorld(Outcome* outcome);
   Status Online(Outcome* outcome);
-  Status AddActive(SegmentSet::List* segments);
-  Status SwitchTo(const SegmentSet::List& now, const SegmentSet::List& old);
+  Status MakeActive(NewSegments* segments);
+  Status SwitchTo(const SegmentSet::List& now, const SegmentSet::List& old, bool* keep);
   Status Replace(const SegmentSet::List& old, const SegmentSet::List& now);
-  void Discard(const SegmentSet::List& unnamed);
   void Remove(const SegmentSet::List& old);
   void MakeHints(const SegmentSet::List& outputs);
   Status SyncUnlessReadOnly();

@@ -76,7 +76,9 @@ class Compactor {
   // before, and some keys are as they were.
   Status Relocate();
 
+  // The new segments, in replay order. They go with the compactor unless they are kept.
   const SegmentSet::List& outputs() const { return out_.all(); }
+  void Keep() { out_.Keep(); }
 
  private:
   // A record of the window at hand.

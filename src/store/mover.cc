@@ -12,7 +12,6 @@ namespace keystone {
 
 namespace {
 
-constexpr size_t kEntriesALook = 1024;  // at whether it is cancelled
 constexpr size_t kRecordsAhead = 8;
 constexpr size_t kSlotsAhead = 16;
 
@@ -52,6 +51,7 @@ class Mover::Part {
   void Relocate() const;
   void DropExpired() const;  // once all parts are relocated
   const SegmentSet::List& outputs() const { return out_.all(); }
+  void Keep() { out_.Keep(); }
 
  private:
   struct Expired {
@@ -86,7 +86,7 @@ Status Mover::Part::Copy() {
 
 Status Mover::Part::CopyFrom(const Segment& source, size_t begin, size_t end) {
   for (size_t i = begin; i < end; i++) {
-    if (i % kEntriesALook == 0 && *mover_.cancelled_) return Stopped();
+    if (mover_.cancelled_->load(std::memory_order_relaxed)) return Stopped();
     const size_t ahead = std::min(i + kRecordsAhead, end - 1);
     __builtin_prefetch(source.bytes().data() + live_[ahead].offset);
     if (Status status = Take(source, i); !status.ok()) return status;
@@ -212,6 +212,10 @@ SegmentSet::List Mover::outputs() const {
     outputs.insert(outputs.end(), part->outputs().begin(), part->outputs().end());
   }
   return outputs;
+}
+
+void Mover::Keep() {
+  for (const auto& part : parts_) part->Keep();
 }
 
 // What expired goes last: to drop one moves its neighbours in the index.

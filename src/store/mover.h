@@ -37,8 +37,9 @@ class Mover {
   // too many segments, or memory; kCancelled, kNoSpace, kIo as it comes.
   Status Copy(const SegmentSet::List& old);
 
-  // The new segments, in replay order; the caller's to remove where they are not to stay.
+  // The new segments, in replay order. They go with the mover unless they are kept.
   SegmentSet::List outputs() const;
+  void Keep();
 
   // Points the index at the new places, and drops from it what has expired. The outputs can be
   // found by then.

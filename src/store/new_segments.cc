@@ -12,6 +12,11 @@ constexpr size_t kOpenSegments = 16;
 
 }  // namespace
 
+NewSegments::~NewSegments() {
+  if (kept_) return;
+  for (const auto& segment : segments_) segment->Remove();
+}
+
 Result<uint64_t> NewSegments::AddWhole(std::string_view bytes, uint64_t first_sequence) {
   auto offset = MakeRoom(bytes.size(), first_sequence);
   if (offset.ok()) gather_.Add(bytes);
@@ -41,12 +46,20 @@ Result<uint64_t> NewSegments::MakeRoom(uint64_t size_bytes, uint64_t first_seque
   if (segments_.size() >= kOpenSegments) {
     if (Status status = FinishOne(segments_.size() - kOpenSegments); !status.ok()) return status;
   }
+  if (Status status = Begin(first_sequence, size_bytes); !status.ok()) return status;
+  return kSegmentHeaderSize;
+}
+
+Status NewSegments::AddEmpty(uint64_t first_sequence) { return Begin(first_sequence, 0); }
+
+// For at least so many bytes of records.
+Status NewSegments::Begin(uint64_t first_sequence, uint64_t size_bytes) {
   auto segment = directory_->CreateSegment(
       first_sequence, std::max(segment_size_bytes_, kSegmentHeaderSize + size_bytes));
   if (!segment.ok()) return segment.status();
   segments_.push_back(std::move(segment.value()));
   writeback_offset_ = 0;
-  return kSegmentHeaderSize;
+  return Status::Ok();
 }
 
 Status NewSegments::Flush() {

@@ -10,10 +10,7 @@ Status SegmentSet::CheckRoom(uint32_t number) {
     const std::lock_guard lock(mutex_);
     segments_.reserve(segments_.size() + 1);
   }
-  if (table_[number % kTableSize].load(std::memory_order_relaxed) == nullptr &&
-      Count() < kMaxSegments) {
-    return Status::Ok();
-  }
+  if (HasPlaceFor(number) && Count() < kMaxSegments) return Status::Ok();
   return {Code::kNoSpace, "too many segments: " + std::to_string(kMaxSegments) +
                               " is the limit; compact, or raise segment-size"};
 }

@@ -37,12 +37,16 @@ class SegmentSet {
 
   // kNoSpace where a segment of that number can't be added because there are too many.
   Status CheckRoom(uint32_t number);
+  // True where one of that number could be found beside those that can be found now.
+  bool HasPlaceFor(uint32_t number) const {
+    return table_[number % kTableSize].load(std::memory_order_relaxed) == nullptr;
+  }
 
   // Puts a segment behind the others: the active one from now on. CheckRoom was Ok.
   void Add(std::shared_ptr<Segment> segment);
 
   // Puts `now` in front of the others, in place of the first ones, which are `old`; they can still
-  // be found. CheckRoom of each was Ok. `room`, empty, has the capacity for the new order.
+  // be found. HasPlaceFor each was true. `room`, empty, has the capacity for the new order.
   void Swap(const List& old, const List& now, List room);
 
   // `old`, not in the order any more, can't be found any more either.

@@ -160,7 +160,7 @@ class MoreThanTheReserve(Device):
             self.assertRegex(client.request("COMPACT"), rb"\AERROR .*No space left on device; "
                              rb"a compaction now needs room for %d bytes\Z" % live)
             self.assertIn("needs room for %d bytes" % live, self.daemon.log())
-            self.assertEqual(self.daemon.files(".tmp"), [])
+            self.assertEqual(self.daemon.files(".log.tmp"), [])
             self.assertEqual(client.request("COUNT"), b"OK %d" % count)
             self.assertEqual(client.get("key-0"), b"x" * 5000)
             os.unlink(self.ballast)

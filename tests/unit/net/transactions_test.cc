@@ -163,6 +163,32 @@ TEST(Transactions, ThoseThatOnlyReadAreAnsweredByAStoreThatIsReadOnly) {
               Ask("SET b 1\nBEGIN\nGET a\nCOMMIT\nSET c 1\n"));
 }
 
+TEST(Transactions, AReadIsAnsweredBesideAWriteThatFails) {
+  Ask("SET a 1\n");
+  for (const int error : {EIO, EFBIG, ENOSPC}) {
+    faults::FailOnce(faults::Call::kPwritev, error);
+    const std::string replies = Ask("SET a 2\nBEGIN\nGET a\nCOMMIT\n");
+    CHECK_TRUE(replies.starts_with("ERROR "));
+    CHECK_TRUE(replies.ends_with("\nOK\nQUEUED\nOK 1\nVALUE 1\n"));
+  }
+}
+
+TEST(Transactions, WhetherAKeyIsThereNeedsNoRoomForItsValue) {
+  limits.max_value_size = 4;
+  const std::string large(size_t{64} << 10, 'v');
+  keystone::Batch batch;
+  batch.Set("large", large);
+  CHECK_TRUE(store->Apply(&batch).ok());
+  faults::Clear();
+  commits = 0;
+  std::string input;
+  for (int i = 0; i < 10; i++) input += "BEGIN\nEXISTS large\nCOMMIT\n";
+  std::string expected;
+  for (int i = 0; i < 10; i++) expected += "OK\nQUEUED\nOK 1\nOK\n";
+  CHECK_EQUAL(expected, Ask(input));
+  UNSIGNED_LONGS_EQUAL(1, commits);
+}
+
 TEST(Transactions, LargeRepliesAreHeldOnce) {
   const std::string encoded = "base64:" + std::string(size_t{4} << 20, 'A');
   Ask("SET k " + encoded + "\nBEGIN\nGET k\nGET k\nGET k\n");

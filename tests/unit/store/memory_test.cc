@@ -2,6 +2,7 @@
 // lost, nothing aborts, nobody waits for ever.
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <memory>
@@ -124,19 +125,32 @@ TEST_GROUP(Memory) {
     CHECK_TRUE(HasNoLeftovers(scratch.path()));
   }
 
+  // Once with each allocation failing, or with each and all behind it.
   void CompactWithoutEach(CompactionMode mode) {
-    size_t allocation = 0;
-    for (bool fired = true; fired; allocation++) {
-      CHECK_TRUE(allocation < kMostAllocations);
-      FailAfter(allocation);
-      const Status status = Caught([&] { return store->Compact(mode); });
-      fired = Disarm();
-      CHECK_TRUE(fired || status.ok());
-      CheckContents();
-      if (store->Stats().read_only) Reopen();
+    for (const auto& fail : {FailAfter, FailFrom}) {
+      size_t allocation = 0;
+      for (bool fired = true; fired; allocation++) {
+        CHECK_TRUE(allocation < kMostAllocations);
+        fail(allocation);
+        const Status status = Caught([&] { return store->Compact(mode); });
+        fired = Disarm();
+        CHECK_TRUE(fired || status.ok());
+        CheckContents();
+        if (store->Stats().read_only) {
+          Reopen();
+        } else {
+          LONGS_EQUAL(store->Stats().segments, CountLogFiles());
+        }
+      }
+      CHECK_TRUE(allocation > 10);
+      Reopen();
     }
-    CHECK_TRUE(allocation > 10);
-    Reopen();
+  }
+
+  long CountLogFiles() {
+    const auto files = testing::FilesIn(scratch.path());
+    return std::count_if(files.begin(), files.end(),
+                         [](const std::string& name) { return name.find(".log") != name.npos; });
   }
 };
 

@@ -83,6 +83,7 @@ TEST_GROUP(Mover) {
     const auto old = segments->All();
     CheckOk(mover.Copy(old));
     segments->Swap(old, mover.outputs(), {});
+    mover.Keep();
     mover.Relocate();
     segments->Forget(old);
     for (const auto& segment : old) segment->Remove();
@@ -205,6 +206,17 @@ TEST(Mover, StopsOnRequest) {
   Fill(10);
   cancelled = true;
   CHECK_EQUAL(Code::kCancelled, MakeMover().Copy(segments->All()).code());
+}
+
+TEST(Mover, WhatIsNotKeptGoesWithIt) {
+  Put("key");
+  {
+    keystone::Mover mover = MakeMover();
+    CheckOk(mover.Copy(segments->All()));
+    CHECK_TRUE(scratch.Has("000000000002.log"));
+  }
+  CHECK_FALSE(scratch.Has("000000000002.log"));
+  CHECK_TRUE(scratch.Has("000000000001.log"));
 }
 
 TEST(Mover, WhatIsNotFinishedGoesWithIt) {
