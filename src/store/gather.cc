@@ -1,5 +1,6 @@
 #include "store/gather.h"
 
+#include <algorithm>
 #include <array>
 
 namespace keystone {
@@ -9,6 +10,8 @@ namespace {
 constexpr uint64_t kMostBytes = uint64_t{512} << 10;
 constexpr size_t kMostPieces = 1024;  // what one write takes
 constexpr size_t kShort = 4096;
+// For what is added as long as it is not full.
+constexpr size_t kCopiesSize = kMostBytes + 2 * kShort;
 
 }  // namespace
 
@@ -38,9 +41,10 @@ void Gather::EndRun() {
   if (run_.size() > kShort) {
     pieces_.push_back({const_cast<char*>(run_.data()), run_.size()});
   } else if (!run_.empty()) {
-    if (copies_.capacity() == 0) copies_.reserve(kMostBytes + 2 * kShort);
-    char* const copy = copies_.data() + copies_.size();
-    copies_.insert(copies_.end(), run_.begin(), run_.end());
+    if (copies_ == nullptr) copies_ = std::make_unique_for_overwrite<char[]>(kCopiesSize);
+    char* const copy = copies_.get() + copied_bytes_;
+    std::copy(run_.begin(), run_.end(), copy);
+    copied_bytes_ += run_.size();
     if (!pieces_.empty() &&
         static_cast<char*>(pieces_.back().iov_base) + pieces_.back().iov_len == copy) {
       pieces_.back().iov_len += run_.size();
@@ -59,7 +63,7 @@ Status Gather::Flush(Segment* segment) {
   if (pieces_.empty()) return Status::Ok();
   Status status = segment->Append(pieces_, bytes_);
   pieces_.clear();
-  copies_.clear();
+  copied_bytes_ = 0;
   bytes_ = 0;
   return status;
 }

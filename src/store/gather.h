@@ -7,7 +7,9 @@
 
 #include <sys/uio.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -38,7 +40,8 @@ class Gather {
 
   std::string_view run_;  // not among the pieces yet
   std::vector<iovec> pieces_;
-  std::vector<char> copies_;  // that pieces_ point at; never grows beyond its capacity
+  std::unique_ptr<char[]> copies_;  // that pieces_ point at; made when the first is needed
+  size_t copied_bytes_ = 0;
   uint64_t bytes_ = 0;
 };
 
