@@ -206,9 +206,15 @@ class DataDirectory(SystemTest):
 
 
 def targets(daemon):
-    """What the open descriptors of a daemon lead to."""
+    """What the open descriptors of a daemon lead to; it may close one while this looks."""
     directory = "/proc/%d/fd" % daemon.pid
-    return [os.readlink(os.path.join(directory, name)) for name in os.listdir(directory)]
+    found = []
+    for name in os.listdir(directory):
+        try:
+            found.append(os.readlink(os.path.join(directory, name)))
+        except FileNotFoundError:
+            pass
+    return found
 
 
 class InheritedDescriptors(SystemTest):
