@@ -35,7 +35,7 @@ constexpr size_t kBigInput = 64 * 1024;    // the heap's first size
 constexpr size_t kMostPerRecv = 256 * 1024;
 constexpr size_t kMostAhead = size_t{16} << 20;  // of requests read while replies wait to be sent
 constexpr size_t kKeptReplies = 4 * 1024;        // what an idle connection may hold on to
-constexpr size_t kMostSpare = 8;
+constexpr size_t kMostSpare = 64;
 constexpr std::chrono::seconds kSpareTime{1};
 constexpr milliseconds kLinger{1000};
 constexpr milliseconds kLingerStep{10};

@@ -71,11 +71,13 @@ Status EventLoop::StartEvents() {
 }
 
 void EventLoop::Adopt(Registry::Membership* membership) {
+  bool first;
   {
     const std::lock_guard lock(mutex_);
+    first = adopted_.empty();
     adopted_.push_back(std::move(*membership));
   }
-  Wake();
+  if (first) Wake();  // else it is about to look
 }
 
 void EventLoop::SlowDone(EventClient* client) {

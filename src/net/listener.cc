@@ -98,6 +98,9 @@ Result<Fd> BindTcp(const addrinfo& info) {
   if (!fd.valid()) return ErrnoStatus("socket for", name, errno);
   SetOption(fd.get(), SOL_SOCKET, SO_REUSEADDR);
   if (info.ai_family == AF_INET6) SetOption(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
+  // What is accepted inherits these: two system calls less for each client.
+  SetOption(fd.get(), IPPROTO_TCP, TCP_NODELAY);
+  SetOption(fd.get(), SOL_SOCKET, SO_KEEPALIVE);
   if (::bind(fd.get(), info.ai_addr, info.ai_addrlen) != 0) {
     return ErrnoStatus("bind", name, errno);
   }
@@ -253,14 +256,7 @@ void Listener::OnAcceptError(int error) {
   }
 }
 
-Fd Listener::Accept() {
-  Fd client(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (client.valid() && path_.empty()) {
-    SetOption(client.get(), IPPROTO_TCP, TCP_NODELAY);
-    SetOption(client.get(), SOL_SOCKET, SO_KEEPALIVE);
-  }
-  return client;
-}
+Fd Listener::Accept() { return Fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
 
 // Without a pause a full queue would keep the loop spinning; without the reserve its first client
 // would never learn why nobody answers.
