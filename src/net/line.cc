@@ -1,6 +1,7 @@
 #include "net/line.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <optional>
 #include <utility>
@@ -36,16 +37,18 @@ struct Unprintable {
 constexpr Unprintable kNotInKeys{.below = 0x21, .exempt = 0xff};
 constexpr Unprintable kNotInValues{.below = 0x20, .exempt = '\t'};
 
-// Blocks of a constant size are what compilers turn into vector instructions.
+// Blocks of a constant size are what compilers turn into vector instructions; the last one may
+// overlap the one before.
 bool HoldsAny(std::string_view bytes, Unprintable unprintable) {
-  constexpr size_t kBlock = 16;
-  while (bytes.size() >= kBlock) {
-    unsigned char held = 0;
-    for (size_t i = 0; i < kBlock; ++i) held |= unprintable.Holds(bytes[i]);
-    if (held != 0) return true;
-    bytes.remove_prefix(kBlock);
+  using Block = std::array<unsigned char, 16>;
+  const auto holds = [unprintable](char c) { return unprintable.Holds(c); };
+  if (bytes.size() < Block().size()) return std::any_of(bytes.begin(), bytes.end(), holds);
+  Block held{};
+  const size_t last = bytes.size() - held.size();
+  for (size_t start = 0;; start = std::min(start + held.size(), last)) {
+    for (size_t i = 0; i < held.size(); ++i) held[i] |= holds(bytes[start + i]);
+    if (start == last) return held != Block{};
   }
-  return std::any_of(bytes.begin(), bytes.end(), [&](char c) { return unprintable.Holds(c) != 0; });
 }
 
 bool NeedsEncoding(std::string_view bytes, Unprintable unprintable) {
@@ -163,6 +166,7 @@ Status ParsePattern(const Line& line, const Limits& limits, DecodedBytes* decode
   if (Status status = ParseKey("prefix", text, limits, decoded, &text); !status.ok()) return status;
   request->prefix = text;
   if (exact) request->key = request->end = text;
+  request->matches_nothing = exact && text.empty();
   return Status::Ok();
 }
 
@@ -266,6 +270,11 @@ Line SplitLine(std::string_view text) {
   return line;
 }
 
+std::string_view LastWord(const Line& line) {
+  if (!line.has_value) return line.has_key ? line.key : line.word;
+  return line.value.substr(line.value.rfind(' ') + 1);
+}
+
 bool IsHttp(const Line& line) {
   if (line.command == nullptr) {
     for (const std::string_view word : {"POST", "PUT", "HEAD", "OPTIONS", "Host:"}) {
@@ -274,7 +283,7 @@ bool IsHttp(const Line& line) {
   } else if (line.command->arguments == Command::Arguments::kKeyAndValue) {
     return false;  // a value may be any text
   }
-  return line.text.substr(line.text.rfind(' ') + 1).starts_with("HTTP/");
+  return LastWord(line).starts_with("HTTP/");
 }
 
 Status ParseRequest(const Line& line, const Limits& limits, DecodedBytes* decoded,
