@@ -54,13 +54,8 @@ constexpr Command RespReport(std::string_view name, int arity, Parse parse,
 }
 
 constexpr Command RespSlow(std::string_view name, int arity, Parse parse,
-                           decltype(Command::execute) execute, Counter Counters::*counter) {
-  return {.name = name,
-          .arity = arity,
-          .parse = parse,
-          .counter = counter,
-          .execute = execute,
-          .slow = true};
+                           decltype(Command::execute) execute) {
+  return {.name = name, .arity = arity, .parse = parse, .execute = execute, .slow = true};
 }
 
 // The busiest come first: commands are looked for from the front.
@@ -138,7 +133,7 @@ constexpr std::array kCommands = {
             .help = "the keys that begin with it, in order",
             .arity = 2,
             .parse = ParseRespKeysPattern,
-            .execute = ExecuteRespKeys,
+            .execute = ExecuteKeys,
             .slow = true},
     Command{.name = "RANGE",
             .arguments = kRange,
@@ -245,8 +240,8 @@ constexpr std::array kCommands = {
     RespLook("TOUCH", -2, ParseRespKeys, LookAtPresence, Command::Each::kSum),
     RespExecute("DBSIZE", 1, nullptr, ExecuteCount),
     RespExecute("RANDOMKEY", 1, nullptr, ExecuteRandomKey),
-    RespSlow("FLUSHALL", -1, ParseRespFlush, ExecuteClear, &Counters::flushes),
-    RespSlow("FLUSHDB", -1, ParseRespFlush, ExecuteClear, &Counters::flushes),
+    RespSlow("FLUSHALL", -1, ParseRespFlush, ExecuteClear),
+    RespSlow("FLUSHDB", -1, ParseRespFlush, ExecuteClear),
     RespExecute("ECHO", 2, ParseRespWords, ExecuteEcho),
     RespExecute("SELECT", 2, ParseRespSelect, ExecuteNothing),
     RespExecute("HELLO", -1, ParseRespWords, ExecuteHello),

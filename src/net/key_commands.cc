@@ -48,12 +48,25 @@ Effect ChangeBySet(const Held& held, KeyUpdate* update) {
   return {.kind = Effect::Kind::kSet, .value = request.value, .attributes = attributes};
 }
 
+bool Holds(const ExpiryCondition& condition, uint64_t old_ms, uint64_t new_ms) {
+  if (condition.none && old_ms != 0) return false;
+  if (condition.some && old_ms == 0) return false;
+  if (condition.earlier && (old_ms == 0 || old_ms >= new_ms)) return false;
+  return !condition.later || old_ms == 0 || old_ms > new_ms;
+}
+
 Effect ChangeExpiry(const Held& held, KeyUpdate* update) {
-  LookAtPresence(held, update->request(), update->reply());
+  const Request& request = update->request();
+  LookAtPresence(held, request, update->reply());
   if (!held.exists) return {};
-  if (update->request().number < 0) return {.kind = Effect::Kind::kDelete};
+  if (!Holds(request.expiry_condition, held.attributes.expires_at_ms,
+             request.attributes.expires_at_ms)) {
+    update->reply()->number = 0;
+    return {};
+  }
+  if (request.number < 0) return {.kind = Effect::Kind::kDelete};
   Effect effect = Keep(held, held.value);
-  effect.attributes.expires_at_ms = update->request().attributes.expires_at_ms;
+  effect.attributes.expires_at_ms = request.attributes.expires_at_ms;
   return effect;
 }
 

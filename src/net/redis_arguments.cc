@@ -60,12 +60,36 @@ Status ReadExpiry(std::string_view text, const TimeForm& form, Request* request)
   return Status::Ok();
 }
 
+Status ReadExpiryConditions(Words words, ExpiryCondition* condition) {
+  for (const std::string_view word : words) {
+    if (EqualsIgnoringCase(word, "NX")) {
+      condition->none = true;
+    } else if (EqualsIgnoringCase(word, "XX")) {
+      condition->some = true;
+    } else if (EqualsIgnoringCase(word, "GT")) {
+      condition->earlier = true;
+    } else if (EqualsIgnoringCase(word, "LT")) {
+      condition->later = true;
+    } else {
+      return Status::Invalid("Unsupported option " + std::string(word));
+    }
+  }
+  if (condition->none && (condition->some || condition->earlier || condition->later)) {
+    return Status::Invalid("NX and XX, GT or LT options at the same time are not compatible");
+  }
+  if (condition->earlier && condition->later) {
+    return Status::Invalid("GT and LT options at the same time are not compatible");
+  }
+  return Status::Ok();
+}
+
 // Of a key that is there: it may lie in the past.
 Status ReadNewExpiry(Words words, const TimeForm& form, const Limits& limits, Request* request) {
   if (Status status = ParseRespKey(words, limits, request); !status.ok()) return status;
+  Status status = ReadExpiryConditions(words.subspan(2), &request->expiry_condition);
+  if (!status.ok()) return status;
   int64_t time = 0;
   int64_t unix_ms = 0;
-  if (words.size() > 2) return Status::Invalid("Unsupported option " + std::string(words[2]));
   if (!ParseRespInteger(words[1], &time)) return NotAnInteger();
   if (!ToUnixMs(time, form, &unix_ms)) return InvalidExpiry(*request);
   request->attributes.expires_at_ms = static_cast<uint64_t>(std::max<int64_t>(unix_ms, 1));
@@ -270,6 +294,9 @@ Status ParseRespPing(Words words, const Limits&, Request* request) {
 Status ParseRespSelect(Words words, const Limits&, Request*) {
   int64_t number = 0;
   if (!ParseRespInteger(words[0], &number)) return NotAnInteger();
+  if (number != static_cast<int32_t>(number)) {
+    return Status::Invalid("value is out of range, value must between -2147483648 and 2147483647");
+  }
   return number == 0 ? Status::Ok() : Status::Invalid("DB index is out of range");
 }
 

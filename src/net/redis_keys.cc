@@ -183,11 +183,6 @@ void AnswerRenameToAbsent(std::span<const Operation> operations, Reply* reply) {
   if (reply->status.ok()) AnswerDone(operations.last(1), reply);
 }
 
-void ExecuteRespKeys(const Request& request, const Environment& environment, Reply* reply) {
-  if (!request.matches_nothing) return ExecuteKeys(request, environment, reply);
-  reply->kind = Reply::Kind::kKeys;
-}
-
 void ExecuteRespScan(const Request& request, const Environment& environment, Reply* reply) {
   if (request.matches_nothing) {
     reply->kind = Reply::Kind::kScan;  // and it is done

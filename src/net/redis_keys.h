@@ -31,8 +31,7 @@ void QueueRename(const Request& request, Writes* writes);
 void QueueRenameToAbsent(const Request& request, Writes* writes);
 void AnswerRenameToAbsent(std::span<const Operation> operations, Reply* reply);
 
-// KEYS and SCAN, of which a line knows less.
-void ExecuteRespKeys(const Request& request, const Environment& environment, Reply* reply);
+// SCAN, of which a line knows less.
 void ExecuteRespScan(const Request& request, const Environment& environment, Reply* reply);
 
 }  // namespace keystone

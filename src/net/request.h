@@ -32,6 +32,14 @@ enum class Condition : uint8_t {
   kSequence,  // the value is still the one whose sequence is known
 };
 
+// On which expiry of its key an EXPIRE depends; on none where all are false.
+struct ExpiryCondition {
+  bool none = false;     // NX: it has none
+  bool some = false;     // XX: it has one
+  bool earlier = false;  // GT: the one that it has is earlier than the new one
+  bool later = false;    // LT: it has none, or a later one
+};
+
 struct Request {
   const Command* command = nullptr;
   std::string_view key{};
@@ -44,6 +52,7 @@ struct Request {
   bool returns_old = false;   // the reply is the value before
   Condition condition = Condition::kNone;
   uint64_t sequence = 0;  // for kSequence
+  ExpiryCondition expiry_condition{};
 
   int64_t number = 0;  // an increment
 

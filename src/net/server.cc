@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/escape.h"
+#include "base/thread.h"
 #include "net/stats.h"
 
 namespace keystone {
@@ -219,6 +220,7 @@ Status Server::StartListeners() {
 }
 
 Status Server::Run() {
+  BecomeBatchThread();  // or each client that comes would interrupt one that is served
   if (::event_base_dispatch(base_.get()) != 0) {
     return Status::FromErrno("wait for", "clients", errno).As(Code::kSystem);
   }
@@ -287,11 +289,12 @@ void Server::OnSignal(int number) {
 
 void Server::AskForCompaction() {
   if (phase_ != Phase::kServing) return;
-  if (!reloading_) {
+  const bool is_clients = store_->Stats().compaction_running && !maintenance_->busy();
+  if (!is_clients && !reloading_) {
     reloading_ = true;
     Call(events_.on_reloading);
   }
-  const bool folded = !maintenance_->RequestCompaction(CompactionMode::kStopTheWorld);
+  const bool folded = is_clients || !maintenance_->RequestCompaction(CompactionMode::kStopTheWorld);
   log_.Write(Priority::kInfo, folded ? "SIGHUP: a compaction is under way, this one is part of it"
                                      : "SIGHUP: compacting");
 }

@@ -35,6 +35,10 @@ void ExecuteScan(const Request& request, const Environment& environment, Reply* 
 }
 
 void ExecuteKeys(const Request& request, const Environment& environment, Reply* reply) {
+  if (request.matches_nothing) {
+    reply->kind = Reply::Kind::kKeys;
+    return;
+  }
   if (!request.key.empty()) return ExecuteRange(request, environment, reply);
   FindKeys({.prefix = request.prefix}, environment, reply);
 }

@@ -44,7 +44,7 @@ void AddCounters(const Counters& counters, Lines* lines) {
   lines->Add("commands_get", counters.commands_get);
   lines->Add("commands_set", counters.commands_set);
   lines->Add("commands_delete", counters.commands_delete);
-  lines->Add("commands_other", counters.commands_other);
+  lines->Add("commands_other", counters.commands_other.Get() + counters.flushes.Get());
   lines->Add("get_hits", counters.get_hits);
   lines->Add("get_misses", counters.get_misses);
   lines->Add("protocol_errors", counters.protocol_errors);

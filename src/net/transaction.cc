@@ -1,5 +1,7 @@
 #include "net/transaction.h"
 
+#include <algorithm>
+
 #include "store/batch.h"
 
 namespace keystone {
@@ -12,6 +14,10 @@ constexpr size_t kOverhead = sizeof(KeptRequest) + 64;
 // What becomes of a key at the commit.
 constexpr size_t kWordOverhead = sizeof(KeyUpdate) + sizeof(Operation);
 
+size_t CostOfWatching(std::string_view key) {
+  return key.size() + sizeof(Transaction::Watched) + kWordOverhead;
+}
+
 Effect CheckUnchanged(const Held& held, KeyUpdate* update) {
   const uint64_t sequence = update->request().sequence;
   const bool same = held.exists ? sequence != 0 && held.sequence == sequence : sequence == 0;
@@ -21,12 +27,13 @@ Effect CheckUnchanged(const Held& held, KeyUpdate* update) {
 
 }  // namespace
 
+// What is refused takes none of the room.
 Status Transaction::Charge(size_t bytes, size_t limit) {
-  bytes_ += bytes;
-  if (bytes_ > limit) {
+  if (bytes > limit - std::min(bytes_, limit)) {
     return {Code::kInvalid,
             "transaction too big: the limit is " + std::to_string(limit) + " bytes"};
   }
+  bytes_ += bytes;
   return Status::Ok();
 }
 
@@ -37,9 +44,14 @@ Status Transaction::Add(Protocol protocol, std::string_view bytes, size_t words,
 }
 
 Status Transaction::Watch(std::string_view key, uint64_t sequence, size_t limit) {
-  Status status = Charge(key.size() + sizeof(Watched) + kWordOverhead, limit);
+  Status status = Charge(CostOfWatching(key), limit);
   if (status.ok()) watched_.push_back({std::string(key), sequence});
   return status;
+}
+
+void Transaction::Unwatch() {
+  for (const Watched& watched : watched_) bytes_ -= CostOfWatching(watched.key);
+  watched_.clear();
 }
 
 size_t Transaction::QueueGuards(Writes* writes) const {

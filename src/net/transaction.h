@@ -63,7 +63,7 @@ class Transaction {
 
   // kInvalid: as Add.
   Status Watch(std::string_view key, uint64_t sequence, size_t limit);
-  void Unwatch() { watched_.clear(); }
+  void Unwatch();
   const std::vector<Watched>& watched() const { return watched_; }
 
   // Operations that make all behind them take no effect where a watched key has changed. Their

@@ -94,6 +94,7 @@ TRANSCRIPT = (
     (b"KEYS user:*\n", b"OK 2\nuser:a\nuser:b\n"),
     (b"KEYS other\n", b"OK 1\nother\n"),
     (b"KEYS none*\n", b"OK 0\n"),
+    (b"KEYS \n", b"OK 0\n"),
     (b"KEYS *er\n", b"ERROR bad pattern '*er': only prefix* can be looked for\n"),
     (b"RANGE other user:a\n", b"OK 2\nother\nuser:a\n"),
     (b"RANGE a z LIMIT 1\n", b"OK 1\nother\n"),

@@ -88,6 +88,24 @@ class Hup(SystemTest):
             self.skipTest("the compaction was over before the second signal")
         self.assertTrue(stays_true(lambda: daemon.stats()["compactions"] == "1", 0.5))
 
+    def test_one_is_folded_into_a_clients_compaction(self):
+        daemon = self.big_store()
+
+        def is_folded():  # not where the signal came before the compaction or behind it
+            before = daemon.log().count("SIGHUP: ")
+            with daemon.connect() as client:
+                client.send_raw(b"COMPACT\n")
+                for _ in range(100):
+                    if daemon.stats()["compaction_running"] == "1":
+                        break
+                daemon.hup()
+                poll_until(lambda: daemon.log().count("SIGHUP: ") > before)
+                client.read_line()
+            poll_until(lambda: daemon.stats()["compaction_running"] == "0")
+            return "a compaction is under way, this one is part of it" in daemon.log()
+
+        poll_until(is_folded, what="a signal in the middle of one")
+
     def test_clients_wait_for_a_compaction_but_are_not_dropped(self):
         daemon = self.big_store()
         with daemon.connect() as client:

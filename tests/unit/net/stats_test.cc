@@ -94,7 +94,7 @@ TEST(Stats, EachFigureStandsUnderItsNameInTheOrderThatClientsKnow) {
       "commands_get 201",
       "commands_set 202",
       "commands_delete 203",
-      "commands_other 204",
+      "commands_other 425",
       "get_hits 205",
       "get_misses 206",
       "protocol_errors 207",

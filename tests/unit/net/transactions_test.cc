@@ -239,6 +239,15 @@ TEST(Transactions, EachSeesThoseBeforeIt) {
   UNSIGNED_LONGS_EQUAL(1, commits);
 }
 
+TEST(Transactions, WhatIsUnwatchedTakesNoRoomAnyMore) {
+  limits.max_value_size = 1;
+  NewSession();
+  const std::string watch = "*2\r\n$5\r\nWATCH\r\n$1\r\nk\r\n";
+  const std::string unwatch = "*1\r\n$7\r\nUNWATCH\r\n";
+  const size_t more_than_fit = limits.max_transaction_size() / watch.size();
+  for (size_t i = 0; i < more_than_fit; i++) CHECK_EQUAL("+OK\r\n+OK\r\n"s, Ask(watch + unwatch));
+}
+
 TEST(Transactions, WhatIsExecutedBehindTheCommitSeesNoLaterOne) {
   CHECK_EQUAL("OK\nQUEUED\nQUEUED\nOK 2\nOK\nOK 1\nOK\nQUEUED\nOK 1\nOK\n"s,
               Ask("BEGIN\nSET a 1\nCOUNT\nCOMMIT\nBEGIN\nSET b 1\nCOMMIT\n"));
