@@ -53,6 +53,18 @@ void Replay::OpenHints() {
   }
 }
 
+// What a crash or a hand has done to the active segment decides how the store starts, so its
+// records are checked though its hint tells of them.
+bool Replay::HidesDamage(size_t ordinal) const {
+  if (ordinal + 1 != segments_.size() || !hints_.files[ordinal]) return false;
+  const Segment& segment = *segments_[ordinal];
+  const uint64_t covered = hints_.files[ordinal]->header().covered_bytes;
+  const ScanEnd end =
+      ScanGroups(segment.bytes().substr(0, covered), segment.header().first_sequence, true,
+                 [](std::span<const PlacedRecord>) { return true; });
+  return end.kind != ScanEnd::Kind::kEnd;
+}
+
 void Replay::DropHint(size_t ordinal, const Status& why) {
   log_->Write(Priority::kWarning, "%s: hint not used, %s is read instead", why.message().c_str(),
               segments_[ordinal]->name().c_str());
@@ -100,6 +112,10 @@ uint64_t Replay::Held() const {
 
 Status Replay::Scan(size_t ordinal) {
   const Segment& segment = *segments_[ordinal];
+  if (HidesDamage(ordinal)) {
+    DropHint(ordinal, {Code::kCorrupt, directory_ + "/" + HintName(segment.number()) +
+                                           ": it tells of records that are damaged"});
+  }
   const auto& file = hints_.files[ordinal];
   uint64_t offset = kSegmentHeaderSize;
   uint64_t first_sequence = segment.header().first_sequence;

@@ -1,6 +1,9 @@
 // From segments to the index: from a segment's hint where it has a good one, from a scan where it
 // has none or has grown since.
 //
+// Of the active segment all records are checked, hint or not: damage in it has to be found before
+// anything is written behind it. Damage in a sealed one that has a hint is found by who reads it.
+//
 // Reads only. Segments are scanned, and shards of the index loaded, by several threads; what comes
 // out, errors included, does not depend on timing. A hint that turns out to be bad is dropped with
 // a warning, and its segment scanned.
@@ -53,6 +56,7 @@ class Replay {
   Status LoadAll(Index* index);
   Status LoadShards(std::span<const size_t> shards, Index* index, std::vector<Status>* errors,
                     std::vector<size_t>* bad);
+  bool HidesDamage(size_t ordinal) const;
   void DropHint(size_t ordinal, const Status& why);
   Status Judge() const;
   Status JudgeEnd(size_t ordinal) const;

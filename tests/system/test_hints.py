@@ -167,6 +167,25 @@ class Harmless(HintTest):
                 os.truncate(self.hint(daemon), size)
                 self.assert_not_used(daemon, 1, "hint not used")
 
+    def test_damage_in_the_active_segment_is_found_behind_it(self):
+        log = Log().set(b"a", b"1").set(b"b", b"2")
+        daemon = self.made(log)
+        daemon.start()
+        self.assertEqual(daemon.stop(), 0)
+        path = os.path.join(daemon.data, logformat.segment_name(1))
+        logformat.flip_bit(path, os.path.getsize(path) - 1)
+        self.assert_not_used(daemon, 1, "it tells of records that are damaged")
+        self.assertEqual(self.found(daemon.restart())[0], {b"a": b"1"})
+        self.assertIn(logformat.segment_name(1) + ".cut-%d" % log.offsets[1], daemon.files())
+
+    def test_damage_below_a_mark_is_found_behind_it(self):
+        daemon = self.made(Log().set(b"a", b"1").mark().set(b"b", b"2"))
+        daemon.start()
+        self.assertEqual(daemon.stop(), 0)
+        path = os.path.join(daemon.data, logformat.segment_name(1))
+        logformat.flip_bit(path, 64 + 24 + 1)
+        self.assert_start_refused(self.new_daemon(data=daemon.data), EX_DATAERR, path)
+
     def test_one_of_a_future_version_is_named(self):
         daemon = self.stopped()
         data = bytearray(logformat.read_file(self.hint(daemon)))
