@@ -127,6 +127,18 @@ std::string HelpText() {
   return text.str();
 }
 
+bool Is(const std::string& command, const char* name) {
+  return ::strcasecmp(command.c_str(), name) == 0;
+}
+
+// The asterisk behind a prefix is no part of it, so it is not encoded with it.
+void AppendFirst(const std::string& command, std::string_view word, std::string* request) {
+  const bool is_prefix = Is(command, "KEYS") && word.ends_with('*');
+  if (is_prefix) word.remove_suffix(1);
+  AppendKey(word, request);
+  if (is_prefix) *request += '*';
+}
+
 // The words of a command as one request line.
 Status MakeRequest(const std::vector<std::string>& words, std::string* request) {
   const std::string& command = words.front();
@@ -137,9 +149,8 @@ Status MakeRequest(const std::vector<std::string>& words, std::string* request) 
   }
   if (command.empty()) return UsageError("the command is empty");
   *request = command;
-  const bool joins =
-      ::strcasecmp(command.c_str(), "SCAN") != 0 && ::strcasecmp(command.c_str(), "RANGE") != 0;
-  if (words.size() > 1) AppendKey(words[1], &request->append(" "));
+  const bool joins = !Is(command, "SCAN") && !Is(command, "RANGE");
+  if (words.size() > 1) AppendFirst(command, words[1], &request->append(" "));
   if (words.size() > 2 && joins) {
     std::string value = words[2];
     for (size_t i = 3; i < words.size(); ++i) value.append(" ").append(words[i]);

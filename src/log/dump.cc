@@ -150,6 +150,8 @@ void AppendJson(uint64_t segment, const PlacedRecord& placed, std::string* out) 
     out->append(record.tombstone ? ",\"op\":\"delete\"" : ",\"op\":\"set\"");
     AppendBytes("key", record.key, out);
     if (!record.tombstone) AppendBytes("value", record.value, out);
+    if (record.client_flags != 0) AppendNumber("client_flags", record.client_flags, out);
+    if (record.expires_at_ms != 0) AppendNumber("expires_at_ms", record.expires_at_ms, out);
   }
   AppendNumber("segment", segment, out);
   AppendNumber("offset", placed.offset, out);

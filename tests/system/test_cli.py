@@ -60,6 +60,16 @@ class OneCommand(CliTest):
         self.assertEqual(result.returncode, 0)
         self.assertIn("\nfsync_policy everysec\n", result.stdout)
 
+    def test_keys_of_a_prefix_that_a_line_can_not_carry(self):
+        with self.daemon.connect() as client:
+            for key in ("a b1", "a b2", "a b*", "a", "base64:x"):
+                client.set(key, "1")
+        self.assertEqual(self.cli("KEYS", "a b*").stdout,
+                         "base64:YSBiKg==\nbase64:YSBiMQ==\nbase64:YSBiMg==\n")
+        self.assertEqual(self.cli("KEYS", "base64:*").stdout, "base64:YmFzZTY0Ong=\n")
+        self.assertEqual(self.cli("KEYS", "a").stdout, "a\n")
+        self.assertEqual(self.cli("KEYS", "").stdout, "0\n")
+
     def test_unix_socket(self):
         result = run(KEYSTONE_CLI, "-s", self.path("socket"), "PING")
         self.assertEqual(result.returncode, 0)

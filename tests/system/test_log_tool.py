@@ -131,6 +131,12 @@ class Dump(LogTool):
         self.assertEqual(records[0]["op"], records[1]["op"])
         self.assertNotEqual(records[0]["op"], records[2]["op"])
 
+    def test_flags_and_expiry_are_told_where_a_record_has_them(self):
+        log = Log().set(b"a", b"1", attributes=(7, 0)).set(b"b", b"2", attributes=(0, 9 * 10**12))
+        records = self.dump(self.made(log.set(b"c", b"3")))
+        self.assertEqual([(record.get("client_flags"), record.get("expires_at_ms"))
+                          for record in records], [(7, None), (None, 9 * 10**12), (None, None)])
+
     def test_bytes_that_are_not_utf_8_are_base64(self):
         value = b"\xff\xfe\x00"
         result = run(KEYSTONE_LOG, "dump", self.made(Log().set(b"a", value)))
