@@ -48,6 +48,7 @@ class Turns {
 
  private:
   static constexpr size_t kMostTurns = 1024;
+  static constexpr size_t kMostUnsyncedTurns = 64;
   static constexpr size_t kRoom = size_t{16} << 10;
   static constexpr size_t kArenaSize = size_t{1} << 20;
 
@@ -61,7 +62,7 @@ class Turns {
   static void Reset(Turn* turn);
 
   Store* const store_;
-  const int most_commits_;
+  const bool syncs_;  // each commit
   const std::unique_ptr<char[]> arena_;
   size_t arena_used_ = 0;
   std::vector<Turn> turns_;  // the first count_ are in use
