@@ -162,4 +162,6 @@ class Client:
     def stats(self):
         """STATS as a dictionary of strings."""
         lines = self.request("STATS")
+        if not isinstance(lines, list):
+            raise ConnectionError("STATS: %r" % lines)
         return dict(line.decode().split(" ", 1) for line in lines)

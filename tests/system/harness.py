@@ -71,12 +71,19 @@ def stays_true(predicate, seconds):
 
 
 def read_text(path):
-    """A file's text; empty where there is none."""
+    """A file's text; empty where there is none, or where it told of a thread that has ended."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+def has_stopped(pid):
+    """True once no thread of the process runs any more."""
+    tasks = "/proc/%d/task" % pid
+    return all(re.search(r"^State:\s+T", read_text(os.path.join(tasks, task, "status")), re.MULTILINE)
+               for task in os.listdir(tasks))
 
 
 def is_sanitized():
@@ -296,7 +303,10 @@ class Daemon:
         return code
 
     def _reap_detached(self):
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:  # who has started it has not ended yet
+            return None
         if pid == 0:
             return None
         return [-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)]

@@ -186,7 +186,7 @@ class Acknowledgement(SystemTest):
         client = self.connect(daemon)
         before = int(client.stats()["fsyncs"])
         client.set("key", "value")
-        poll_until(lambda: int(client.stats()["fsyncs"]) > before, 5, "a sync")
+        poll_until(lambda: int(client.stats()["fsyncs"]) > before, what="a sync")
 
     def test_sync_marks_claim_only_what_stands_before_them(self):
         daemon = self.start_daemon("--fsync", "always")

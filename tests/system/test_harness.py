@@ -40,7 +40,9 @@ class VerifiedLoad(SystemTest):
         daemon, load = self.loaded()
         daemon.restart()
         with daemon.connect() as client:
-            victim = next(key for key in load.keys if key.acknowledged is None)
+            victim = load.keys[0]
+            client.delete(victim.name)
+            victim.acknowledged = None
             client.set(victim.name, "a value that was deleted long ago")
         with self.assertRaisesRegex(Mismatch, victim.name.decode()):
             load.verify(daemon.addresses[0])

@@ -27,6 +27,7 @@ class HintTest(SystemTest):
 
     def stopped(self, *options):
         daemon = self.filled(*options)
+        poll_until(lambda: self.has_hints(daemon, self.numbers(daemon)[:-1]))  # a stop has no time
         self.assertEqual(daemon.stop(), 0)
         return daemon
 

@@ -181,8 +181,10 @@ class Protocol(MemcachedTest):
                                     b"\r\n" * 500000 + b"\r\nget k\r\n", len(reply)), reply)
 
     def test_more_clients_than_allowed_are_told_so_in_its_words(self):
-        self.start_memcached("--max-connections", "2").ask(b"version\r\n", 1)
-        self.connect().ask(b"version\r\n", 1)
+        first = self.start_memcached("--max-connections", "2")
+        poll_until(lambda: b"STAT curr_connections 1" in first.lines(b"stats\r\n"),
+                   what="whoever asked whether it runs is gone")
+        self.assertEqual(self.connect().ask(b"version\r\n", 1), b"V")
         self.assertEqual(self.connect().read_all(), b"SERVER_ERROR too many connections\r\n")
 
 

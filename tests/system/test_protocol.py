@@ -74,7 +74,6 @@ TRANSCRIPT = (
     (b"SET k v\n", b"OK\n"),
     (b"TTL k\n", b"OK -1\n"),
     (b"EXPIRE k 100\n", b"OK\n"),
-    (b"TTL k\n", b"OK 100\n"),
     (b"PERSIST k\n", b"OK\n"),
     (b"TTL k\n", b"OK -1\n"),
     (b"EXPIRE k 100\n", b"OK\n"),

@@ -9,7 +9,7 @@ import re
 import signal
 import urllib.request
 
-from harness import SLOW, TOP, SystemTest, main, poll_until, read_text
+from harness import SLOW, TOP, SystemTest, has_stopped, main, poll_until, read_text
 from peers import Peer, ask, free_port, need_program, need_redis_7
 from respclient import ReplyError, RespClient, encode
 
@@ -56,6 +56,7 @@ class Shards(SystemTest):
     def shipped(self, name, ports):
         """The text of a configuration, with the ports that are in use here."""
         text = read_text(os.path.join(TOP, "contrib", name))
+        text = text.replace("timeout: 2000", "timeout: %d" % (2000 * SLOW))
         found = re.findall(r"127\.0\.0\.1:(\d+)", text)
         self.assertEqual(sorted(set(found)), sorted(str(port) for port in ports))
         return re.sub(r"(127\.0\.0\.1):(\d+)",
@@ -152,13 +153,6 @@ class Nutcracker(Shards):
                 self.assertIsInstance(reply, ReplyError, key)
             else:
                 self.assertEqual(reply, value + key)
-
-
-def has_stopped(pid):
-    """True once no thread of the process runs any more."""
-    tasks = "/proc/%d/task" % pid
-    return all(re.search(r"^State:\s+T", read_text(os.path.join(tasks, task, "status")), re.MULTILINE)
-               for task in os.listdir(tasks))
 
 
 class Haproxy(Shards):
