@@ -1,4 +1,5 @@
 // keystoned(8): main and the daemon's life, a list of steps.
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -142,17 +143,27 @@ ServerEvents EventsFor(const Notify& notify) {
           [&notify] { notify.Stopping(); }};
 }
 
+// On a full disk an older file still has its room. Not whole after a crash, which ends what it
+// tells of anyhow.
+Status Overwrite(const std::string& path, std::string_view content) {
+  auto fd = OpenFile(path, O_WRONLY);
+  if (!fd.ok()) return fd.status();
+  Status status = WriteAll(fd.value().get(), content, path);
+  return status.ok() ? Truncate(fd.value().get(), content.size(), path) : status;
+}
+
 // Where the daemon can be reached, an address a line: needed with port 0, handy in scripts. The log
 // says it, too, so a full disk is no reason not to serve what is on it.
 void WritePortFile(const Options& options, const Log& log, const Server& server) {
   std::string lines;
   for (const std::string& address : server.Addresses()) lines += address + "\n";
+  const std::string path = options.data_dir + "/" + kPortFile;
   bool renamed = false;
   const Status status = ReplaceFile(options.data_dir, kPortFile, lines, &renamed);
-  if (status.ok()) return;
+  if (status.ok() || Overwrite(path, lines).ok()) return;
   log.Write(Priority::kWarning, "%s", status.message().c_str());
   // An older one would name addresses that are not served any more; there may be none.
-  (void)RemoveFile(options.data_dir + "/" + kPortFile);
+  (void)RemoveFile(path);
 }
 
 // Removes what only a running daemon has, and says how it went; `synced` is the store's last word.

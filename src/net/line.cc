@@ -270,9 +270,11 @@ Line SplitLine(std::string_view text) {
   return line;
 }
 
+// Spaces behind it don't count.
 std::string_view LastWord(const Line& line) {
-  if (!line.has_value) return line.has_key ? line.key : line.word;
-  return line.value.substr(line.value.rfind(' ') + 1);
+  if (!line.has_value && !line.key.empty()) return line.key;
+  const std::string_view text = line.text.substr(0, line.text.find_last_not_of(' ') + 1);
+  return text.substr(text.rfind(' ') + 1);
 }
 
 bool IsHttp(const Line& line) {

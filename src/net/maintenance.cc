@@ -120,9 +120,11 @@ void Maintenance::Finish() {
 }
 
 void Maintenance::Compact(Work work, CompactionMode mode) {
+  const uint64_t reclaimed_before = store_->Stats().compaction_reclaimed_bytes;
   const Status status = store_->Compact(mode);
   // What came of it is in the log.
-  if (work == Work::kCheck && (!status.ok() || AutomaticIsDue())) {
+  const bool brought_nothing = store_->Stats().compaction_reclaimed_bytes == reclaimed_before;
+  if (work == Work::kCheck && (!status.ok() || brought_nothing)) {
     automatic_after_ = Clock::now() + kRetryAfter;
   }
 }

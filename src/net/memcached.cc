@@ -96,8 +96,15 @@ struct LineWords {
   size_t count = 0;  // kAnyNumber: there are more
 };
 
+// As memcached, which has the C library read numbers.
+std::string_view WithoutPlus(std::string_view text) {
+  const bool has_plus = text.size() > 1 && text[0] == '+' && text[1] != '-';
+  return has_plus ? text.substr(1) : text;
+}
+
 template <class Number>
 bool ParseNumber(std::string_view text, Number* number) {
+  text = WithoutPlus(text);
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, *number);
   return error == std::errc() && stop == end;
@@ -328,7 +335,8 @@ uint64_t MemcachedExpiry(int64_t exptime, uint64_t now_ms) {
 
 bool ParseMemcachedNumber(std::string_view value, uint64_t* number) {
   const auto* const begin = std::find_if_not(value.begin(), value.end(), IsSpace);
-  const auto [stop, error] = std::from_chars(begin, value.end(), *number);
+  value = WithoutPlus(value.substr(static_cast<size_t>(begin - value.begin())));
+  const auto [stop, error] = std::from_chars(value.begin(), value.end(), *number);
   return error == std::errc() && (stop == value.end() || IsSpace(*stop));
 }
 

@@ -94,11 +94,12 @@ void Session::ParseLineAt(std::string_view input, Parsed* parsed) {
   const size_t end = input.find('\n', searched_);
   const bool finished = end != input.npos;
   searched_ = finished ? 0 : input.size();
-  if (std::min(end, input.size()) > limits_->max_line_size()) {
+  const std::string_view line = input.substr(0, end);
+  if (line.size() > limits_->max_line_size() + (line.ends_with('\r') ? 1 : 0)) {
     parsed->state = Parsed::State::kBroken;
     parsed->status = {Code::kInvalid, "line too long"};
   } else if (finished) {
-    parsed->bytes = input.substr(0, end);
+    parsed->bytes = line;
     parsed->size += end + 1;
     ParseLineText(parsed->bytes, parsed);
   }

@@ -144,7 +144,7 @@ class Daemon:
 
     def start(self, timeout_s=30):
         """Returns once it serves; StartFailed if it ended instead."""
-        self._remove_port_file()
+        self._empty_port_file()
         self.launch()
         if not self.foreground:
             self.wait_verdict(timeout_s)
@@ -215,10 +215,10 @@ class Daemon:
         port_file = os.path.join(self.data, "keystoned.port")
         return read_text(port_file).splitlines() if os.path.isfile(port_file) else []
 
-    def _remove_port_file(self):
+    def _empty_port_file(self):
         # So that a port of an earlier life, now perhaps a stranger's, is never asked.
         try:
-            os.unlink(os.path.join(self.data, "keystoned.port"))
+            os.truncate(os.path.join(self.data, "keystoned.port"), 0)
         except (FileNotFoundError, IsADirectoryError):
             pass
 

@@ -49,6 +49,12 @@ class Device(SystemTest):
         """Bytes that the reserve takes on the device."""
         return os.stat(os.path.join(self.daemon.data, "RESERVE")).st_blocks * 512
 
+    def take_the_rest(self):
+        """So that not a page is left."""
+        with self.assertRaises(OSError), open(os.path.join(self.disk, "rest"), "wb", 0) as file:
+            while True:
+                file.write(bytes(4096))
+
     def delete_into_the_reserve(self, client):
         """DELETEs key-0 and so on, until the reserve was needed; returns how many."""
         for n in range(20000):
@@ -72,6 +78,18 @@ class SmallDevice(Device):
             self.assertEqual(client.get("key-%d" % count), None)
             self.assertEqual(client.request("COUNT"), b"OK %d" % count)
             self.assertGreaterEqual(int(client.stats()["write_errors"]), 1)
+
+    def test_a_start_on_it_says_where_it_listens_and_finds_the_way_out(self):
+        with self.daemon.connect() as client:
+            fill(client, b"key", b"x" * 1000)
+        self.take_the_rest()
+        self.daemon.kill9()
+        before = self.daemon.addresses
+        self.daemon.restart()  # learns the port from its file
+        self.assertNotEqual(self.daemon.addresses, before)
+        with self.daemon.connect() as client:
+            self.assertTrue(client.delete("key-0"))
+            self.assertEqual(client.request("COMPACT"), b"OK")
 
     def test_writes_work_again_once_there_is_room(self):
         with self.daemon.connect() as client:

@@ -296,14 +296,28 @@ class Start(InjectedTest):
         super().setUp()
         self.daemon = self.new_daemon(environment={"ASAN_OPTIONS": "detect_leaks=0"})
 
-    def assert_refused(self, calls, spec, code, *texts, name=None):
-        """With calls failing, those on a file where a name is given, it does not start."""
+    def make_fail(self, calls, spec, name=None):
+        """Has calls fail in the next start, those on a file where a name is given."""
         self.daemon.wrapper = ["strace", "-D", "-f", "-qq", "-o", self.path("strace"),
                                "-e", "trace=" + calls, "-e", "inject=%s:error=%s" % (calls, spec)]
         if name:
             self.daemon.wrapper += ["-P", os.path.join(self.daemon.data, name)]
+
+    def assert_refused(self, calls, spec, code, *texts, name=None):
+        """With such calls failing it does not start."""
+        self.make_fail(calls, spec, name)
         self.assert_start_refused(self.daemon, code, *texts)
         self.daemon.wrapper = []
+
+    def test_writes_over_a_port_file_that_it_has_no_room_to_replace(self):
+        self.daemon.start().kill9()  # leaves one
+        before = self.daemon.addresses
+        self.make_fail("?write,?pwrite64", "ENOSPC", "keystoned.port.tmp")
+        self.assertEqual(self.daemon.start().request("PING"), b"OK PONG")
+        self.assertNotEqual(self.daemon.addresses, before)
+        self.assertNotIn("keystoned.port", self.daemon.log())
+        self.assertEqual(self.daemon.stop(), 0)
+        self.assertNotIn("keystoned.port", self.daemon.files())
 
     def test_of_a_store_that_can_not_be_read_is_refused_and_changes_nothing(self):
         self.daemon.start().request("SET a 1")

@@ -240,7 +240,8 @@ TEST(Http, IsKnownByItsFirstWord) {
 TEST(Http, IsKnownByItsLastWordInAllButSet) {
   for (const char* text :
        {"GET / HTTP/1.1", "GET / HTTP/1.1\r", "DELETE /x HTTP/1.1", "PATCH / HTTP/2",
-        "delete HTTP/1.1", "PING HTTP/", "HTTP/1.1", "TRACE /a b c HTTP/1.0"}) {
+        "delete HTTP/1.1", "PING HTTP/", "HTTP/1.1", "TRACE /a b c HTTP/1.0", "GET / HTTP/1.1 ",
+        "GET HTTP/1.1  \r", "GET  HTTP/1.1"}) {
     CHECK_TRUE(Http(text));
   }
   CHECK_FALSE(Http("SET k GET / HTTP/1.1"));

@@ -190,6 +190,14 @@ TEST(Maintenance, CompactsByItselfOnceEnoughIsStale) {
   LONGS_EQUAL(0, store->Stats().compaction_last_pause_us);  // beside the clients
 }
 
+TEST(Maintenance, CompactsAgainWhereAsMuchHasBecomeStaleMeanwhile) {
+  Start({.stale_percent = 50, .min_size_bytes = 0});
+  CHECK_TRUE(BecomesTrue([&] {
+    SetOften(100);
+    return store->Stats().compactions > 2;
+  }));
+}
+
 TEST(Maintenance, ClearsWhateverElseItWasAskedFor) {
   SetOften(10);
   Start();

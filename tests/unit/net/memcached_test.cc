@@ -396,19 +396,15 @@ TEST(Memcached, ReadsNumbersAsMemcachedDoes) {
   const struct {
     std::string_view value;
     uint64_t number;
-  } rows[] = {{"0", 0},
-              {"5", 5},
-              {" 7  ", 7},
-              {"005", 5},
-              {"5\r\n", 5},
-              {"\t5 abc def", 5},
-              {"18446744073709551615", UINT64_MAX}};
+  } rows[] = {{"0", 0},     {"5", 5},           {" 7  ", 7}, {"005", 5},
+              {"5\r\n", 5}, {"\t5 abc def", 5}, {" +5", 5},  {"18446744073709551615", UINT64_MAX}};
   for (const auto& row : rows) {
     uint64_t number = 99;
     CHECK_TRUE(ParseMemcachedNumber(row.value, &number));
     CHECK_EQUAL(row.number, number);
   }
-  for (const std::string_view value : {"", " ", "-1", "5a", "a5", "0x5", "18446744073709551616"}) {
+  for (const std::string_view value :
+       {"", " ", "-1", "+", "++5", "+-5", "5a", "a5", "0x5", "18446744073709551616"}) {
     uint64_t number = 0;
     CHECK_FALSE(ParseMemcachedNumber(value, &number));
   }

@@ -327,6 +327,7 @@ TEST(Session, ALineAsLongAsTheLimitIsRead) {
   limits = {.max_key_size = 10, .max_value_size = 30};
   const std::string line = "SET k " + std::string(limits.max_line_size() - 6, 'v');
   CHECK_EQUAL("ERROR value too long: 108 bytes, the limit is 30\n"s, Ask(line + "\n"));
+  CHECK_EQUAL("ERROR value too long: 108 bytes, the limit is 30\n"s, Ask(line + "\r\n"));
   CHECK_FALSE(session->closing());
 }
 
