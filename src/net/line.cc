@@ -251,6 +251,13 @@ void AppendLines(const Reply& reply, std::string* out) {
   for (const std::string& line : reply.lines) out->append(line) += '\n';
 }
 
+// Spaces behind it don't count.
+std::string_view LastWord(const Line& line) {
+  if (!line.has_value && !line.key.empty()) return line.key;
+  const std::string_view text = line.text.substr(0, line.text.find_last_not_of(' ') + 1);
+  return text.substr(text.rfind(' ') + 1);
+}
+
 }  // namespace
 
 Line SplitLine(std::string_view text) {
@@ -268,13 +275,6 @@ Line SplitLine(std::string_view text) {
   line.has_value = true;
   line.value = text.substr(second + 1);
   return line;
-}
-
-// Spaces behind it don't count.
-std::string_view LastWord(const Line& line) {
-  if (!line.has_value && !line.key.empty()) return line.key;
-  const std::string_view text = line.text.substr(0, line.text.find_last_not_of(' ') + 1);
-  return text.substr(text.rfind(' ') + 1);
 }
 
 bool IsHttp(const Line& line) {

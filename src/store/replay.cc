@@ -17,6 +17,7 @@ namespace {
 
 constexpr size_t kBatch = 4;                         // segments that are scanned together
 constexpr uint64_t kCondenseAt = uint64_t{4} << 20;  // entries
+constexpr uint64_t kWatchBytes = uint64_t{1} << 20;  // between two looks whether to go on
 
 }  // namespace
 
@@ -55,13 +56,21 @@ void Replay::OpenHints() {
 
 // What a crash or a hand has done to the active segment decides how the store starts, so its
 // records are checked though its hint tells of them.
-bool Replay::HidesDamage(size_t ordinal) const {
+Result<bool> Replay::HidesDamage(size_t ordinal) const {
   if (ordinal + 1 != segments_.size() || !hints_.files[ordinal]) return false;
   const Segment& segment = *segments_[ordinal];
   const uint64_t covered = hints_.files[ordinal]->header().covered_bytes;
+  uint64_t watched = 0;
+  Status status;
   const ScanEnd end =
       ScanGroups(segment.bytes().substr(0, covered), segment.header().first_sequence, true,
-                 [](std::span<const PlacedRecord>) { return true; });
+                 [&](std::span<const PlacedRecord> group) {
+                   if (group.back().offset - watched < kWatchBytes) return true;
+                   watched = group.back().offset;
+                   status = meter_->Advance(0, 0);  // these bytes count when the hint is loaded
+                   return status.ok();
+                 });
+  if (!status.ok()) return status;
   return end.kind != ScanEnd::Kind::kEnd;
 }
 
@@ -112,7 +121,9 @@ uint64_t Replay::Held() const {
 
 Status Replay::Scan(size_t ordinal) {
   const Segment& segment = *segments_[ordinal];
-  if (HidesDamage(ordinal)) {
+  const Result<bool> hides_damage = HidesDamage(ordinal);
+  if (!hides_damage.ok()) return hides_damage.status();
+  if (hides_damage.value()) {
     DropHint(ordinal, {Code::kCorrupt, directory_ + "/" + HintName(segment.number()) +
                                            ": it tells of records that are damaged"});
   }

@@ -56,7 +56,7 @@ class Replay {
   Status LoadAll(Index* index);
   Status LoadShards(std::span<const size_t> shards, Index* index, std::vector<Status>* errors,
                     std::vector<size_t>* bad);
-  bool HidesDamage(size_t ordinal) const;
+  Result<bool> HidesDamage(size_t ordinal) const;  // kCancelled
   void DropHint(size_t ordinal, const Status& why);
   Status Judge() const;
   Status JudgeEnd(size_t ordinal) const;
