@@ -5,7 +5,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 Scratch::Scratch(const std::string& parent) {
   const std::filesystem::path where =
@@ -21,9 +20,13 @@ Scratch::~Scratch() {
 }
 
 std::string Scratch::Read(std::string_view name) const {
-  std::ifstream in(File(name), std::ios::binary);
+  std::ifstream in(File(name), std::ios::binary | std::ios::ate);
   CHECK_TRUE(in.good());
-  return {std::istreambuf_iterator<char>(in), {}};
+  std::string content(static_cast<size_t>(in.tellg()), '\0');
+  in.seekg(0);
+  in.read(content.data(), static_cast<std::streamsize>(content.size()));
+  CHECK_TRUE(in.good());
+  return content;
 }
 
 void Scratch::Write(std::string_view name, std::string_view content) const {

@@ -587,9 +587,10 @@ TEST(RecoveryProgress, IsReportedWhileItLasts) {
   CheckOk(OpenSlowly(true));
   LONGS_EQUAL(1000, store->Count());
   CHECK_TRUE(seen.size() >= 3);
+  const uint64_t size = scratch.Read(kFirst).size();
   uint64_t last = 0;
   for (const keystone::RecoveryProgress& progress : seen) {
-    LONGS_EQUAL(scratch.Read(kFirst).size(), progress.bytes_total);
+    LONGS_EQUAL(size, progress.bytes_total);
     CHECK_TRUE(progress.bytes_done >= last);
     CHECK_TRUE(progress.bytes_done <= progress.bytes_total);
     CHECK_TRUE(progress.records > 0);
