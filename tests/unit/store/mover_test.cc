@@ -103,19 +103,21 @@ TEST_GROUP(Mover) {
 TEST(Mover, LiveRecordsAreListedInTheOrderOfTheLog) {
   Fill(3000);
   const auto all = segments->All();
-  keystone::LiveRecords live;
-  CheckOk(live.Collect(*index, all, 2));
-  LONGS_EQUAL(3000, live.size());
-  LONGS_EQUAL(0, live.begin(0));
-  LONGS_EQUAL(2000, live.begin(1));
-  LONGS_EQUAL(3000, live.begin(2));
-  uint64_t last = 0;
-  for (size_t i = 0; i < live.size(); i++) {
-    RecordView record;
-    CHECK_TRUE(all[i < 2000 ? 0 : 1]->Read(live[i].offset, &record) ==
-               keystone::RecordState::kValid);
-    CHECK_TRUE(record.sequence > last);
-    last = record.sequence;
+  for (const size_t workers : {1, 2, 3, 4}) {
+    keystone::LiveRecords live;
+    CheckOk(live.Collect(*index, all, workers));
+    LONGS_EQUAL(3000, live.size());
+    LONGS_EQUAL(0, live.begin(0));
+    LONGS_EQUAL(2000, live.begin(1));
+    LONGS_EQUAL(3000, live.begin(2));
+    uint64_t last = 0;
+    for (size_t i = 0; i < live.size(); i++) {
+      RecordView record;
+      CHECK_TRUE(all[i < 2000 ? 0 : 1]->Read(live[i].offset, &record) ==
+                 keystone::RecordState::kValid);
+      CHECK_TRUE(record.sequence > last);
+      last = record.sequence;
+    }
   }
 }
 
