@@ -10,8 +10,6 @@
 #include <semaphore.h>
 
 #include <cerrno>
-#include <chrono>
-#include <ctime>
 
 namespace keystone {
 
@@ -26,18 +24,6 @@ class Semaphore {
 
   void Wait() {
     while (::sem_wait(&semaphore_) != 0) continue;
-  }
-
-  // False where the time is over. The thread sanitizer doesn't see that this orders anything.
-  bool WaitFor(std::chrono::seconds time) {
-    timespec until{};
-    ::clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += time.count();
-    int result;
-    do {
-      result = ::sem_clockwait(&semaphore_, CLOCK_MONOTONIC, &until);
-    } while (result != 0 && errno == EINTR);
-    return result == 0;
   }
 
  private:

@@ -1,8 +1,6 @@
 #include "net/connection.h"
 
-#include <config.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -19,8 +17,6 @@
 #include <span>
 #include <utility>
 
-#include "base/semaphore.h"
-#include "base/thread.h"
 #include "net/listener.h"
 
 namespace keystone {
@@ -35,8 +31,6 @@ constexpr size_t kBigInput = 64 * 1024;    // the heap's first size
 constexpr size_t kMostPerRecv = 256 * 1024;
 constexpr size_t kMostAhead = size_t{16} << 20;  // of requests read while replies wait to be sent
 constexpr size_t kKeptReplies = 4 * 1024;        // what an idle connection may hold on to
-constexpr size_t kMostSpare = 64;
-constexpr std::chrono::seconds kSpareTime{1};
 constexpr milliseconds kLinger{1000};
 constexpr milliseconds kLingerStep{10};
 
@@ -305,32 +299,6 @@ int Connection::Unsent() const {
   return ::ioctl(fd_, TIOCOUTQ, &unsent) == 0 ? unsent : 0;
 }
 
-// The objects of the connection go before the membership: see the header.
-void ServeClient(const ConnectionContext& context, const Registry::Membership& membership) {
-  try {
-    Connection(context, membership).Run();
-  } catch (const std::exception& error) {
-    LogClosed(context, membership.fd(), error.what());
-  }
-}
-
-class ThreadAttributes {
- public:
-  ThreadAttributes() {
-    pthread_attr_init(&attributes_);
-    pthread_attr_setdetachstate(&attributes_, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes_, size_t{CONNECTION_STACK_KIB} * 1024);
-  }
-  ThreadAttributes(const ThreadAttributes&) = delete;
-  ThreadAttributes& operator=(const ThreadAttributes&) = delete;
-  ~ThreadAttributes() { pthread_attr_destroy(&attributes_); }
-
-  const pthread_attr_t* get() const { return &attributes_; }
-
- private:
-  pthread_attr_t attributes_;
-};
-
 }  // namespace
 
 void LogClosed(const ConnectionContext& context, int fd, const char* reason) noexcept {
@@ -342,127 +310,13 @@ void LogClosed(const ConnectionContext& context, int fd, const char* reason) noe
   }
 }
 
-// A thread that waits for a client. Who takes it from spare_ wakes it, once: without a mutex, which
-// the one would wait for that the other still holds.
-class ConnectionThreads::Spare {
- public:
-  void Wake(Registry::Membership membership) {
-    membership_ = std::move(membership);
-    given_.store(true, std::memory_order_release);
-    woken_.Post();
-  }
-  void Wait() { woken_.Wait(); }
-  bool WaitFor(std::chrono::seconds time) { return woken_.WaitFor(time); }
-  // Once woken. The thread sanitizer sees what given_ orders.
-  Registry::Membership Take() {
-    if (!given_.load(std::memory_order_acquire)) return {};
-    return std::move(membership_);
-  }
-
- private:
-  Semaphore woken_;
-  std::atomic<bool> given_{false};
-  Registry::Membership membership_;
-};
-
-struct ConnectionThreads::Start {
-  ConnectionThreads* threads;
-  Registry::Membership membership;
-};
-
-ConnectionThreads::ConnectionThreads(const ConnectionContext& context) : context_(context) {
-  spare_.reserve(kMostSpare);
-}
-
-ConnectionThreads::~ConnectionThreads() {
-  std::unique_lock lock(mutex_);
-  stopping_ = true;
-  for (Spare* spare : spare_) spare->Wake({});
-  spare_.clear();
-  ended_.wait(lock, [this] { return running_ == 0; });
-}
-
-Status ConnectionThreads::Serve(Registry::Membership* membership) {
-  if (Spare* const spare = TakeSpare(); spare != nullptr) {
-    spare->Wake(std::move(*membership));
-    return Status::Ok();
-  }
+// The objects of the connection go before the membership: see the header.
+void ServeClient(const ConnectionContext& context, const Registry::Membership& membership) {
   try {
-    Status status = StartThread(membership);
-    if (!status.ok()) Ended();
-    return status;
-  } catch (...) {
-    Ended();
-    throw;
+    Connection(context, membership).Run();
+  } catch (const std::exception& error) {
+    LogClosed(context, membership.fd(), error.what());
   }
-}
-
-// Where there is none, one more thread is going to run.
-ConnectionThreads::Spare* ConnectionThreads::TakeSpare() {
-  const std::lock_guard lock(mutex_);
-  if (spare_.empty()) {
-    running_++;
-    return nullptr;
-  }
-  Spare* const spare = spare_.back();  // its memory is the warmest
-  spare_.pop_back();
-  return spare;
-}
-
-Status ConnectionThreads::StartThread(Registry::Membership* membership) {
-  std::unique_ptr<Start> start(new Start{this, std::move(*membership)});
-  const ThreadAttributes attributes;
-  pthread_t thread;
-  const int error = pthread_create(&thread, attributes.get(), Main, start.get());
-  if (error != 0) {
-    *membership = std::move(start->membership);
-    return Status::FromErrno("start a thread for", PeerName(membership->fd()), error);
-  }
-  (void)start.release();  // the thread's now
-  return Status::Ok();
-}
-
-void* ConnectionThreads::Main(void* argument) {
-  std::unique_ptr<Start> start(static_cast<Start*>(argument));
-  ConnectionThreads* const threads = start->threads;
-  Registry::Membership membership = std::move(start->membership);
-  start.reset();
-  BlockSignals();
-  BecomeBatchThread();
-  threads->Run(std::move(membership));
-  return nullptr;
-}
-
-void ConnectionThreads::Run(Registry::Membership membership) {
-  while (membership.valid()) {
-    ServeClient(context_, membership);
-    membership = Registry::Membership();
-    membership = Next();
-  }
-  Ended();
-}
-
-// The next client, or none where enough threads wait for one or it takes too long.
-Registry::Membership ConnectionThreads::Next() {
-  Spare self;
-  {
-    const std::lock_guard lock(mutex_);
-    if (stopping_ || spare_.size() == kMostSpare) return {};
-    spare_.push_back(&self);
-  }
-  if (!self.WaitFor(kSpareTime)) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (std::erase(spare_, &self) > 0) return {};
-    }
-    self.Wait();  // taken just now
-  }
-  return self.Take();
-}
-
-void ConnectionThreads::Ended() {
-  const std::lock_guard lock(mutex_);
-  if (--running_ == 0) ended_.notify_one();
 }
 
 }  // namespace keystone

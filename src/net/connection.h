@@ -48,38 +48,8 @@ struct ConnectionContext {
 // Logs why the client of `fd` has to go. Good for handlers of exceptions.
 void LogClosed(const ConnectionContext& context, int fd, const char* reason) noexcept;
 
-// The threads of connections. Starting one takes longer than serving a client that asks for one
-// thing, so a few that have served theirs wait a moment for another.
-class ConnectionThreads {
- public:
-  // Main thread only, like Serve. Borrows the context.
-  explicit ConnectionThreads(const ConnectionContext& context);
-  ~ConnectionThreads();  // waits for the threads; they must have no connections any more
-  ConnectionThreads(const ConnectionThreads&) = delete;
-  ConnectionThreads& operator=(const ConnectionThreads&) = delete;
-
-  // Serves the client of `membership` on a thread of its own. kSystem: there is no thread, and the
-  // membership stays the caller's.
-  Status Serve(Registry::Membership* membership);
-
- private:
-  class Spare;
-  struct Start;
-
-  static void* Main(void* start);
-  Spare* TakeSpare();
-  Status StartThread(Registry::Membership* membership);
-  void Run(Registry::Membership membership);
-  Registry::Membership Next();
-  void Ended();
-
-  const ConnectionContext& context_;
-  std::mutex mutex_;
-  std::condition_variable ended_;
-  std::vector<Spare*> spare_;  // guarded by mutex_
-  size_t running_ = 0;         // guarded by mutex_; threads, spare ones included
-  bool stopping_ = false;      // guarded by mutex_
-};
+// Returns when the conversation is over; `membership` stays to be given up. Throws nothing.
+void ServeClient(const ConnectionContext& context, const Registry::Membership& membership);
 
 }  // namespace keystone
 

@@ -1,6 +1,5 @@
 #include "net/event_client.h"
 
-#include <event2/event.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>

@@ -18,6 +18,7 @@
 
 #include "net/buffer.h"
 #include "net/connection.h"
+#include "net/event.h"
 #include "net/listener.h"
 #include "net/registry.h"
 #include "net/session.h"

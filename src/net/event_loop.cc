@@ -1,6 +1,5 @@
 #include "net/event_loop.h"
 
-#include <event2/event.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -8,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -19,6 +19,8 @@ namespace keystone {
 namespace {
 
 using std::chrono::milliseconds;
+
+constexpr int kAcceptsPerPass = 64;  // its clients get their turn in a storm of new ones
 
 // An eighth of the shortest timeout is how late a client may be found to have passed it.
 milliseconds SweepInterval(const ConnectionContext& context) {
@@ -32,8 +34,12 @@ milliseconds SweepInterval(const ConnectionContext& context) {
 
 }  // namespace
 
-EventLoop::EventLoop(const ConnectionContext& context)
-    : context_(context), sweep_interval_(SweepInterval(context)), turns_(context.store) {}
+EventLoop::EventLoop(const ConnectionContext& context, Acceptor* acceptor, Choice choose)
+    : context_(context),
+      acceptor_(acceptor),
+      choose_(std::move(choose)),
+      sweep_interval_(SweepInterval(context)),
+      turns_(context.store) {}
 
 EventLoop::~EventLoop() {
   if (!thread_.joinable()) return;
@@ -45,17 +51,7 @@ EventLoop::~EventLoop() {
   thread_.join();
 }
 
-Status EventLoop::Start() {
-  if (Status status = StartEvents(); !status.ok()) return status;
-  try {
-    thread_ = std::thread(&EventLoop::Run, this);
-  } catch (const std::system_error& error) {
-    return {Code::kSystem, std::string("start an event loop's thread: ") + error.what()};
-  }
-  return Status::Ok();
-}
-
-Status EventLoop::StartEvents() {
+Status EventLoop::Open() {
   wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_.valid()) return Status::FromErrno("make", "an eventfd", errno).As(Code::kSystem);
   base_.reset(::event_base_new());
@@ -63,21 +59,26 @@ Status EventLoop::StartEvents() {
   wake_event_.reset(::event_new(
       base_.get(), wake_.get(), EV_READ | EV_PERSIST,
       [](evutil_socket_t, short, void* self) { static_cast<EventLoop*>(self)->OnWake(); }, this));
+  acceptable_.reset(::event_new(
+      base_.get(), acceptor_->fd(), EV_READ | EV_PERSIST,
+      [](evutil_socket_t, short, void* self) { static_cast<EventLoop*>(self)->OnAcceptable(); },
+      this));
   sweep_.reset(::event_new(
       base_.get(), -1, 0,
       [](evutil_socket_t, short, void* self) { static_cast<EventLoop*>(self)->OnSweep(); }, this));
-  const bool watching = wake_event_ && sweep_ && ::event_add(wake_event_.get(), nullptr) == 0;
+  const bool watching = wake_event_ && acceptable_ && sweep_ &&
+                        ::event_add(wake_event_.get(), nullptr) == 0 &&
+                        ::event_add(acceptable_.get(), nullptr) == 0;
   return watching ? Status::Ok() : Status(Code::kSystem, "start an event loop: out of memory");
 }
 
-void EventLoop::Adopt(Registry::Membership* membership) {
-  bool first;
-  {
-    const std::lock_guard lock(mutex_);
-    first = adopted_.empty();
-    adopted_.push_back(std::move(*membership));
+Status EventLoop::Start() {
+  try {
+    thread_ = std::thread(&EventLoop::Run, this);
+  } catch (const std::system_error& error) {
+    return {Code::kSystem, std::string("start an event loop's thread: ") + error.what()};
   }
-  if (first) Wake();  // else it is about to look
+  return Status::Ok();
 }
 
 void EventLoop::SlowDone(EventClient* client) {
@@ -119,6 +120,40 @@ void EventLoop::Pass() {
   ended_.clear();
 }
 
+// What comes of a client that can't be served is in the log: nothing may be thrown through
+// libevent.
+void EventLoop::OnAcceptable() {
+  for (int i = 0; i < kAcceptsPerPass; i++) {
+    Registry::Membership client = acceptor_->Accept(milliseconds{0});
+    if (!client.valid()) break;
+    EventLoop* const host = choose_(this);
+    host->load_++;
+    if (host == this) {
+      Serve(&client);
+    } else {
+      host->Adopt(&client);
+    }
+  }
+  if (acceptor_->stopped()) acceptable_.reset();
+}
+
+void EventLoop::Adopt(Registry::Membership* membership) noexcept {
+  bool first;
+  try {
+    const std::lock_guard lock(mutex_);
+    first = adopted_.empty();
+    adopted_.push_back(std::move(*membership));
+  } catch (const std::bad_alloc&) {
+    return Drop("out of memory");
+  }
+  if (first) Wake();  // else it is about to look
+}
+
+void EventLoop::Drop(const char* reason) noexcept {
+  load_--;
+  context_.log->Write(Priority::kError, "connection closed: %s", reason);
+}
+
 void EventLoop::OnWake() {
   uint64_t count;
   (void)!::read(wake_.get(), &count, sizeof(count));  // non-blocking; only resets it
@@ -138,14 +173,14 @@ void EventLoop::Serve(Registry::Membership* membership) noexcept {
   try {
     clients_.emplace_front(this, context_, membership);
   } catch (const std::exception& error) {
-    context_.log->Write(Priority::kError, "connection closed: %s", error.what());
-    return;
+    return Drop(error.what());
   }
   clients_.front().place = clients_.begin();
   clients_.front().Begin();
 }
 
 void EventLoop::Remove(EventClient* client) {
+  load_--;
   ended_.splice(ended_.begin(), clients_, client->place);
 }
 

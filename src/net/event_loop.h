@@ -1,11 +1,15 @@
 // A thread that waits for the bytes of many clients at once, and serves them.
 //
-// Start, Adopt and the destructor are the owner's, on one thread; what its clients call belongs to
-// the loop's thread, where nothing else is said. Borrows the context, which must outlive it.
+// Open, Start and the destructor are the owner's, on one thread; what its clients call belongs to
+// the loop's thread, where nothing else is said. Borrows the context and the acceptor, which must
+// outlive it.
 #ifndef KEYSTONE_NET_EVENT_LOOP_H_
 #define KEYSTONE_NET_EVENT_LOOP_H_
 
+#include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <functional>
 #include <list>
 #include <mutex>
 #include <thread>
@@ -13,9 +17,10 @@
 
 #include "base/fd.h"
 #include "base/status.h"
+#include "net/acceptor.h"
 #include "net/connection.h"
+#include "net/event.h"
 #include "net/event_client.h"
-#include "net/listener.h"
 #include "net/registry.h"
 #include "net/turns.h"
 
@@ -23,16 +28,22 @@ namespace keystone {
 
 class EventLoop {
  public:
-  explicit EventLoop(const ConnectionContext& context);
+  // Whose the client is that `accepting` has let in. Called on the loops' threads.
+  using Choice = std::function<EventLoop*(EventLoop* accepting)>;
+
+  EventLoop(const ConnectionContext& context, Acceptor* acceptor, Choice choose);
   ~EventLoop();  // ends the thread; it must have no clients any more
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
-  // kSystem: no thread, descriptors or memory.
+  // kSystem: no descriptors or memory.
+  Status Open();
+
+  // Accepts and serves from now on; all loops that `choose` knows must be open. kSystem: no thread.
   Status Start();
 
-  // Serves the client of `membership`. The membership stays the caller's where it throws.
-  void Adopt(Registry::Membership* membership);
+  // Any thread: how many clients it has, those included that it has not looked at.
+  size_t load() const { return load_.load(std::memory_order_relaxed); }
 
   // ---- for its clients
 
@@ -53,22 +64,29 @@ class EventLoop {
   void SlowDone(EventClient* client);
 
  private:
-  Status StartEvents();
   void Run();
   void Pass();
+  void OnAcceptable();
   void OnWake();
+  void Adopt(Registry::Membership* membership) noexcept;  // any thread
   void Serve(Registry::Membership* membership) noexcept;
+  void Drop(const char* reason) noexcept;
   void OnSweep();
   void Wake();
 
   // Constant after Start.
   const ConnectionContext& context_;
+  Acceptor* const acceptor_;
+  const Choice choose_;
   const std::chrono::milliseconds sweep_interval_;
   Fd wake_;  // an eventfd: other threads write to it
+
+  std::atomic<size_t> load_{0};
 
   // The loop's thread only.
   EventBase base_;
   EventHandle wake_event_;
+  EventHandle acceptable_;
   EventHandle sweep_;
   std::chrono::milliseconds sweep_delay_{0};  // 0: none is under way
   Turns turns_;

@@ -1,7 +1,5 @@
 #include "net/listener.h"
 
-#include <event2/event.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,8 +18,6 @@ namespace keystone {
 namespace {
 
 constexpr int kBacklog = 4096;
-constexpr int kAcceptsPerTurn = 64;  // signals and timers get their turn in a storm of clients
-constexpr timeval kPause{.tv_sec = 0, .tv_usec = 100'000};
 
 struct AddressInfoDeleter {
   void operator()(addrinfo* list) const { ::freeaddrinfo(list); }
@@ -128,15 +124,7 @@ Status RemoveStaleSocket(const std::string& path, const sockaddr_un& address) {
   return Status::Ok();
 }
 
-EventHandle NewEvent(event_base* base, int fd, int16_t what, event_callback_fn callback,
-                     void* argument) {
-  return EventHandle(::event_new(base, fd, what, callback, argument));
-}
-
 }  // namespace
-
-void EventBaseDeleter::operator()(event_base* base) const { ::event_base_free(base); }
-void EventDeleter::operator()(event* event) const { ::event_free(event); }
 
 std::string PeerName(int fd) {
   sockaddr_storage storage{};
@@ -210,66 +198,25 @@ void Listener::RememberFile(const std::string& path) {
   inode_ = status.st_ino;
 }
 
-Listener::~Listener() {
+Listener::~Listener() { Stop(); }
+
+Status Listener::Listen() {
+  if (::listen(fd_.get(), kBacklog) != 0) return ErrnoStatus("listen", name_, errno);
+  return Status::Ok();
+}
+
+Fd Listener::Accept() const { return Fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
+
+// The descriptor stays open: others may be about to accept from it.
+void Listener::Stop() {
+  ::shutdown(fd_.get(), SHUT_RDWR);
+  while (Accept().valid()) continue;  // of a Unix socket, who waits would go on to wait
   if (path_.empty()) return;
   struct stat status;
   const bool ours =
       ::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_;
   if (ours) ::unlink(path_.c_str());  // where the directory doesn't let us, the next start does it
+  path_.clear();
 }
-
-Status Listener::Start(event_base* base, Callbacks callbacks) {
-  callbacks_ = std::move(callbacks);
-  if (::listen(fd_.get(), kBacklog) != 0) return ErrnoStatus("listen", name_, errno);
-  OpenReserve();
-  readable_ = NewEvent(
-      base, fd_.get(), EV_READ | EV_PERSIST,
-      [](evutil_socket_t, short, void* self) { static_cast<Listener*>(self)->AcceptAll(); }, this);
-  resume_ = NewEvent(
-      base, -1, 0,
-      [](evutil_socket_t, short, void* self) { static_cast<Listener*>(self)->Resume(); }, this);
-  if (!readable_ || !resume_ || ::event_add(readable_.get(), nullptr) != 0) {
-    return {Code::kSystem, "watch " + name_ + ": out of memory"};
-  }
-  return Status::Ok();
-}
-
-void Listener::AcceptAll() {
-  for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    Fd client = Accept();
-    if (!client.valid()) return OnAcceptError(errno);
-    callbacks_.on_accept(std::move(client));
-  }
-}
-
-void Listener::OnAcceptError(int error) {
-  switch (error) {
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-      return Pause(error);
-    default:
-      // Nobody is left, or the first client was gone already (accept(2) lists such errors): should
-      // there be more, the loop calls again.
-      return;
-  }
-}
-
-Fd Listener::Accept() { return Fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
-
-// Without a pause a full queue would keep the loop spinning; without the reserve its first client
-// would never learn why nobody answers.
-void Listener::Pause(int error) {
-  reserve_.reset();
-  callbacks_.on_exhausted(Accept(), error);
-  OpenReserve();
-  ::event_del(readable_.get());
-  ::event_add(resume_.get(), &kPause);
-}
-
-void Listener::Resume() { ::event_add(readable_.get(), nullptr); }
-
-void Listener::OpenReserve() { reserve_.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
 }  // namespace keystone

@@ -1,13 +1,12 @@
-// A bound socket that clients connect to, and the owner types for libevent's objects.
+// A bound socket that clients connect to.
 //
-// Main thread only, from Bind to the destructor.
+// Bind, Listen and the destructor are for one thread; Accept and Stop are thread-safe.
 #ifndef KEYSTONE_NET_LISTENER_H_
 #define KEYSTONE_NET_LISTENER_H_
 
 #include <sys/types.h>
 #include <unistd.h>
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,19 +16,7 @@
 #include "base/fd.h"
 #include "base/status.h"
 
-struct event;
-struct event_base;
-
 namespace keystone {
-
-struct EventBaseDeleter {
-  void operator()(event_base* base) const;
-};
-struct EventDeleter {
-  void operator()(event* event) const;
-};
-using EventBase = std::unique_ptr<event_base, EventBaseDeleter>;
-using EventHandle = std::unique_ptr<event, EventDeleter>;  // must go before its base
 
 // Who is at the other end of a socket, for people: "127.0.0.1:43211", "a local client".
 std::string PeerName(int fd);
@@ -44,13 +31,6 @@ struct UnixAccess {
 
 class Listener {
  public:
-  struct Callbacks {
-    std::function<void(Fd client)> on_accept;  // a blocking socket
-    // accept failed for want of descriptors or memory. `client` is the one client that the reserve
-    // descriptor could still take, or invalid; accepting goes on a little later.
-    std::function<void(Fd client, int error)> on_exhausted;
-  };
-
   using List = std::vector<std::unique_ptr<Listener>>;
 
   // Binds all addresses that a name stands for. A stale Unix socket is replaced, a live one is
@@ -59,16 +39,25 @@ class Listener {
   // address.
   static Result<List> Bind(const Address& address, const UnixAccess& unix_access);
 
-  // Removes the Unix socket if it is still the one that was bound.
-  ~Listener();
+  ~Listener();  // stops
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
   // As bound: "127.0.0.1:43211", "[::1]:43211", "unix:/path".
   const std::string& name() const { return name_; }
 
-  // listen(2), and accepts from now on. kRunning: somebody else listens there.
-  Status Start(event_base* base, Callbacks callbacks);
+  // Never waits: readable once a client is there.
+  int fd() const { return fd_.get(); }
+
+  // listen(2). kRunning: somebody else listens there.
+  Status Listen();
+
+  // The next client, a blocking socket; invalid where there is none, or none can be had: errno.
+  Fd Accept() const;
+
+  // Nobody can connect any more, and who has not been accepted is sent away. Removes the Unix
+  // socket if it is still the one that was bound.
+  void Stop();
 
  private:
   Listener(Fd fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
@@ -76,22 +65,11 @@ class Listener {
   static Result<List> BindUnix(const std::string& path, const UnixAccess& access);
   void RememberFile(const std::string& path);
 
-  void AcceptAll();
-  Fd Accept();
-  void OnAcceptError(int error);
-  void Pause(int error);
-  void Resume();
-  void OpenReserve();
-
   Fd fd_;
   std::string name_;
   std::string path_;  // of a Unix socket, else empty
   dev_t device_ = 0;
   ino_t inode_ = 0;
-  Fd reserve_;  // given up to answer a client when there are no descriptors left
-  Callbacks callbacks_;
-  EventHandle readable_;
-  EventHandle resume_;  // a timer
 };
 
 }  // namespace keystone

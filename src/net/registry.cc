@@ -7,7 +7,7 @@ namespace keystone {
 Registry::Membership Registry::Join(Fd* fd, Protocol protocol) {
   Entries made(1);  // allocated outside the mutex
   const std::lock_guard lock(mutex_);
-  if (entries_.size() >= limit_) return {};
+  if (closed_ || entries_.size() >= limit_) return {};
   made.front().fd = std::move(*fd);
   made.front().protocol = protocol;
   made.front().id = ++total_;
@@ -36,7 +36,13 @@ void Registry::AddCounters(Counters* sum) const {
   for (const Entry& entry : entries_) sum->AddAll(entry.counters);
 }
 
-void Registry::ShutdownReads() { ShutdownAll(SHUT_RD); }
+void Registry::ShutdownReads() {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  ShutdownAll(SHUT_RD);
+}
 
 void Registry::CutAll() { ShutdownAll(SHUT_RDWR); }
 

@@ -74,7 +74,8 @@ class Registry {
   Registry(size_t limit, std::function<void()> on_empty)
       : limit_(limit), on_empty_(std::move(on_empty)) {}
 
-  // Takes the descriptor and returns a valid membership; takes nothing where `limit` is reached.
+  // Takes the descriptor and returns a valid membership; takes nothing where `limit` is reached, or
+  // after ShutdownReads.
   // `protocol` is what the client is expected to speak.
   Membership Join(Fd* fd, Protocol protocol = Protocol::kLine);
   void CountRejected();
@@ -84,7 +85,8 @@ class Registry {
   // Adds what all connections, ended ones included, have counted to `sum`, the caller's own.
   void AddCounters(Counters* sum) const;
 
-  // Makes every recv return: what has arrived is still read, then end of file.
+  // Makes every recv return: what has arrived is still read, then end of file. Nobody can join any
+  // more.
   void ShutdownReads();
   // Makes every recv and send return.
   void CutAll();
@@ -100,6 +102,7 @@ class Registry {
   Counters ended_;         // written with mutex_ held
   uint64_t total_ = 0;     // guarded by mutex_
   uint64_t rejected_ = 0;  // guarded by mutex_
+  bool closed_ = false;    // guarded by mutex_
 };
 
 }  // namespace keystone

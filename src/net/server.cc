@@ -1,6 +1,5 @@
 #include "net/server.h"
 
-#include <event2/event.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -27,12 +26,8 @@ using std::chrono::milliseconds;
 
 constexpr rlim_t kOtherDescriptors = 64;  // segments, listeners, pipes
 constexpr rlim_t kLoopDescriptors = 2;    // what an event loop waits with
-constexpr milliseconds kCutGrace{1000};   // from cutting all connections to giving up on them
-
-milliseconds SteadyNow() {
-  return std::chrono::duration_cast<milliseconds>(
-      std::chrono::steady_clock::now().time_since_epoch());
-}
+constexpr timeval kAcceptPause{.tv_sec = 0, .tv_usec = 100'000};
+constexpr milliseconds kCutGrace{1000};  // from cutting all connections to giving up on them
 
 // Takes all that the hard limit gives, and more of it where that is not enough.
 Status RaiseDescriptorLimit(size_t max_connections, size_t io_threads) {
@@ -58,33 +53,16 @@ void Call(const std::function<void()>& event) noexcept {
   }
 }
 
-// Never waits: a client that doesn't take one short line at once goes without.
-void Refuse(int fd, Protocol protocol, const char* reason) {
-  std::array<char, 128> reply;
-  const bool is_memcached = protocol == Protocol::kMemcached;
-  const int size = std::snprintf(reply.data(), reply.size(),
-                                 is_memcached ? "SERVER_ERROR %s\r\n" : "ERROR %s\n", reason);
-  std::array<char, 16384> input;  // left unread it would turn the close into a reset
-  (void)!::recv(fd, input.data(), input.size(), MSG_DONTWAIT);
-  (void)::send(fd, reply.data(), static_cast<size_t>(size), MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 }  // namespace
-
-bool OnceAMinute::Now() {
-  constexpr milliseconds kMinute{60'000};
-  const int64_t now = SteadyNow().count();
-  int64_t next = next_ms_.load(std::memory_order_relaxed);
-  return now >= next &&
-         next_ms_.compare_exchange_strong(next, now + kMinute.count(), std::memory_order_relaxed);
-}
 
 Server::Server(const ServerOptions& options, const Log& log)
     : options_(options),
       log_(log),
       started_(std::chrono::steady_clock::now()),
       registry_(options.max_connections, [this] { OnEmpty(); }),
-      threads_(context_) {
+      acceptor_(&registry_, &log, [this] { OnPause(); }),
+      threads_(context_, &acceptor_),
+      loops_(context_, &acceptor_) {
   context_.log = &log;
   context_.limits = options.limits;
   context_.idle_timeout = options.idle_timeout;
@@ -105,7 +83,7 @@ Server::Server(const ServerOptions& options, const Log& log)
   };
 }
 
-Server::~Server() = default;
+Server::~Server() { acceptor_.Stop(); }
 
 Result<std::unique_ptr<Server>> Server::Bind(const ServerOptions& options, const Log& log) {
   const Status raised = RaiseDescriptorLimit(options.max_connections, options.io_threads);
@@ -139,18 +117,11 @@ Status Server::BindDefault() {
 Status Server::BindOne(const Address& address, Protocol protocol) {
   Result<Listener::List> bound = Listener::Bind(address, options_.unix_access);
   if (!bound.ok()) return bound.status();
-  for (auto& listener : bound.value()) listeners_.push_back({protocol, std::move(listener)});
+  for (auto& listener : bound.value()) acceptor_.Add(protocol, std::move(listener));
   return Status::Ok();
 }
 
-std::vector<std::string> Server::Addresses() const {
-  std::vector<std::string> names;
-  for (const Bound& bound : listeners_) {
-    const bool is_memcached = bound.protocol == Protocol::kMemcached;
-    names.push_back((is_memcached ? "memcached " : "") + bound.listener->name());
-  }
-  return names;
-}
+std::vector<std::string> Server::Addresses() const { return acceptor_.Addresses(); }
 
 Status Server::Start(Store* store, int signal_fd, ServerEvents events) {
   store_ = store;
@@ -163,20 +134,8 @@ Status Server::Start(Store* store, int signal_fd, ServerEvents events) {
                                       .min_size_bytes = options_.compact_min_size_bytes};
   maintenance_ = std::make_unique<Maintenance>(store, threshold, [this] { Wake(); });
   if (Status started = maintenance_->Start(); !started.ok()) return started;
-  if (Status started = StartLoops(); !started.ok()) return started;
-  return StartListeners();
-}
-
-Status Server::StartLoops() {
-  try {
-    for (size_t i = 0; i < options_.io_threads; i++) {
-      loops_.push_back(std::make_unique<EventLoop>(context_));
-      if (Status started = loops_.back()->Start(); !started.ok()) return started;
-    }
-    return Status::Ok();
-  } catch (const std::bad_alloc&) {
-    return {Code::kSystem, "start the event loops: out of memory"};
-  }
+  if (Status started = acceptor_.Start(); !started.ok()) return started;
+  return options_.io_threads > 0 ? loops_.Start(options_.io_threads) : threads_.Start();
 }
 
 Status Server::StartEvents() {
@@ -196,71 +155,24 @@ Status Server::StartEvents() {
         static_cast<Server*>(self)->maintenance_->RequestClear();
       },
       this));
+  resume_timer_.reset(::event_new(
+      base_.get(), -1, 0,
+      [](evutil_socket_t, short, void* self) { static_cast<Server*>(self)->acceptor_.Resume(); },
+      this));
   timer_.reset(::event_new(
       base_.get(), -1, 0,
       [](evutil_socket_t, short, void* self) { static_cast<Server*>(self)->OnTimer(); }, this));
-  const bool watching = signal_event_ && wake_event_ && timer_ && clear_timer_ &&
+  const bool watching = signal_event_ && wake_event_ && timer_ && clear_timer_ && resume_timer_ &&
                         ::event_add(signal_event_.get(), nullptr) == 0 &&
                         ::event_add(wake_event_.get(), nullptr) == 0;
   return watching ? Status::Ok() : Status(Code::kSystem, "watch the signal pipe: out of memory");
 }
 
-Status Server::StartListeners() {
-  for (const auto& [protocol, listener] : listeners_) {
-    const Listener::Callbacks callbacks{
-        .on_accept = [this, by = protocol](Fd client) { OnAccept(std::move(client), by); },
-        .on_exhausted = [this, by = protocol](
-                            Fd client, int error) { OnExhausted(std::move(client), by, error); }};
-    const Status status = listener->Start(base_.get(), callbacks);
-    if (!status.ok()) return status;
-    log_.Write(Priority::kNotice, "listening on %s%s", listener->name().c_str(),
-               protocol == Protocol::kMemcached ? " for memcached" : "");
-  }
-  return Status::Ok();
-}
-
 Status Server::Run() {
-  BecomeBatchThread();  // or each client that comes would interrupt one that is served
   if (::event_base_dispatch(base_.get()) != 0) {
     return Status::FromErrno("wait for", "clients", errno).As(Code::kSystem);
   }
   return loop_failed_ ? Status(Code::kSystem, "an event loop has failed") : Status::Ok();
-}
-
-void Server::OnAccept(Fd client, Protocol protocol) {
-  try {
-    Registry::Membership membership = registry_.Join(&client, protocol);
-    if (!membership.valid()) {
-      registry_.CountRejected();
-      return Refuse(client.get(), protocol, "too many connections");
-    }
-    const Status status = Serve(&membership);
-    if (status.ok()) return;
-    registry_.CountRejected();
-    Refuse(membership.fd(), protocol, "out of threads, try again later");
-    if (threads_warning_.Now()) log_.Write(Priority::kWarning, "%s", status.message().c_str());
-  } catch (const std::bad_alloc&) {
-    registry_.CountRejected();  // without the memory to say why
-  }
-}
-
-// On a thread of its own, or the loops take turns.
-Status Server::Serve(Registry::Membership* membership) {
-  if (loops_.empty()) return threads_.Serve(membership);
-  loops_[next_loop_]->Adopt(membership);
-  next_loop_ = (next_loop_ + 1) % loops_.size();
-  return Status::Ok();
-}
-
-void Server::OnExhausted(Fd client, Protocol protocol, int error) {
-  if (client.valid()) {
-    registry_.CountRejected();
-    Refuse(client.get(), protocol, "out of descriptors, try again later");
-  }
-  if (descriptors_warning_.Now()) {
-    log_.Write(Priority::kWarning, "accept: %s; trying again ten times a second",
-               std::strerror(error));
-  }
 }
 
 void Server::OnSignals() {
@@ -316,6 +228,7 @@ void Server::OnWake() {
   if (loop_failed_) return (void)::event_base_loopbreak(base_.get());
   if (phase_ != Phase::kServing) return EndIfDrained();
   SetClearTimer();
+  SetResumeTimer();
   if (reloading_ && !maintenance_->busy()) {
     reloading_ = false;
     Call(events_.on_reloaded);
@@ -332,12 +245,16 @@ void Server::SetClearTimer() {
   ::event_add(clear_timer_.get(), &value);
 }
 
+void Server::SetResumeTimer() {
+  if (accept_paused_.exchange(false)) ::event_add(resume_timer_.get(), &kAcceptPause);
+}
+
 void Server::BeginDrain(int signal) {
   phase_ = Phase::kDraining;
   log_.Write(Priority::kNotice, "stopping on %s: %llu connections to drain",
              signal == SIGINT ? "SIGINT" : "SIGTERM",
              static_cast<unsigned long long>(registry_.totals().current));
-  listeners_.clear();
+  acceptor_.Stop();
   Call(events_.on_stopping);
   store_->CancelCompaction();
   maintenance_->RequestStop();
@@ -379,6 +296,11 @@ void Server::OnEmpty() {
   if (context_.draining) Wake();
 }
 
+void Server::OnPause() {
+  accept_paused_ = true;
+  Wake();
+}
+
 void Server::ClearLater(milliseconds delay) {
   clear_later_ms_ = delay.count();
   Wake();
@@ -399,7 +321,7 @@ std::vector<std::string> Server::StatsLines() const {
                           std::chrono::duration_cast<std::chrono::seconds>(uptime).count()),
                       .connections = totals,
                       .connections_limit = options_.max_connections,
-                      .threads = loops_.empty() ? totals.current : loops_.size()},
+                      .threads = options_.io_threads > 0 ? options_.io_threads : totals.current},
                      counters, store_->Stats());
 }
 

@@ -1,4 +1,5 @@
-// The daemon's network side: one libevent loop that accepts, and everything it looks after.
+// The daemon's network side: who lets clients in and serves them, and one libevent loop that looks
+// after it all.
 //
 // Main thread only, from Bind to the destructor; it starts a thread for each connection, or a few
 // with event loops for all of them, and one for maintenance. The loop never blocks and never waits
@@ -23,10 +24,14 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "net/acceptor.h"
 #include "net/connection.h"
-#include "net/event_loop.h"
+#include "net/connection_threads.h"
+#include "net/event.h"
+#include "net/event_loops.h"
 #include "net/listener.h"
 #include "net/maintenance.h"
+#include "net/once_a_minute.h"
 #include "net/registry.h"
 #include "net/session.h"
 #include "store/store.h"
@@ -54,15 +59,6 @@ struct ServerEvents {
   std::function<void()> on_reloading;  // a compaction asked for by SIGHUP begins
   std::function<void()> on_reloaded;   // it is over, whatever came of it
   std::function<void()> on_stopping;   // no more connections are accepted
-};
-
-// Says yes at most once a minute. Thread-safe.
-class OnceAMinute {
- public:
-  bool Now();
-
- private:
-  std::atomic<int64_t> next_ms_{0};  // of the steady clock
 };
 
 class Server {
@@ -96,23 +92,13 @@ class Server {
  private:
   enum class Phase { kServing, kDraining, kCutting };
 
-  struct Bound {
-    Protocol protocol;
-    std::unique_ptr<Listener> listener;
-  };
-
   Server(const ServerOptions& options, const Log& log);
   Status BindAll();
   Status BindDefault();
   Status BindOne(const Address& address, Protocol protocol);
   Status StartEvents();
-  Status StartLoops();
-  Status StartListeners();
 
   // Callbacks of the loop.
-  void OnAccept(Fd client, Protocol protocol);
-  Status Serve(Registry::Membership* membership);
-  void OnExhausted(Fd client, Protocol protocol, int error);
   void OnSignals();
   void OnWake();
   void OnTimer();
@@ -125,10 +111,12 @@ class Server {
   void EndIfDrained();
   void ArmTimer(std::chrono::milliseconds delay);
   void SetClearTimer();
+  void SetResumeTimer();
 
   // Any thread.
   void OnEmpty();
   void Wake();
+  void OnPause();
   void ClearLater(std::chrono::milliseconds delay);
   std::vector<std::string> StatsLines() const;
   void OnHttpRequest(const std::string& peer, std::string_view first_line);
@@ -144,25 +132,24 @@ class Server {
 
   Registry registry_;
   ConnectionContext context_;
+  Acceptor acceptor_;
   ConnectionThreads threads_;
-  std::vector<std::unique_ptr<EventLoop>> loops_;  // empty: a thread per connection
-  size_t next_loop_ = 0;
+  EventLoops loops_;
   std::unique_ptr<Maintenance> maintenance_;
   EventBase base_;
   EventHandle signal_event_;
   EventHandle wake_event_;
-  EventHandle timer_;        // the drain's
-  EventHandle clear_timer_;  // that of flush_all with a delay
-  std::vector<Bound> listeners_;
+  EventHandle timer_;         // the drain's
+  EventHandle clear_timer_;   // that of flush_all with a delay
+  EventHandle resume_timer_;  // accepting goes on
 
   Phase phase_ = Phase::kServing;
   bool reloading_ = false;  // on_reloading was called, on_reloaded not yet
   bool drained_ = false;
   std::atomic<bool> loop_failed_{false};
+  std::atomic<bool> accept_paused_{false};
   static constexpr int64_t kNoClear = -1;
   std::atomic<int64_t> clear_later_ms_{kNoClear};  // what the timer is to be set to; 0: to nothing
-  OnceAMinute descriptors_warning_;
-  OnceAMinute threads_warning_;
   OnceAMinute http_warning_;
 };
 

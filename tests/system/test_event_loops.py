@@ -49,6 +49,29 @@ class Crowds(SystemTest):
         self.served(daemon, 50)
         self.assertLessEqual(int(daemon.status_field("Threads")), before)
 
+    def test_clients_are_spread_over_the_loops(self):
+        daemon = self.start_daemon("--io-threads", "2")
+        clients = self.served(daemon, 40)
+        before = self.switches(daemon)
+        for _ in range(50):
+            for client in clients:  # its loop has slept before, and sleeps again
+                self.assertEqual(client.request("PING"), b"OK PONG")
+        grown = sorted(count - before.get(thread, 0)
+                       for thread, count in self.switches(daemon).items())
+        self.assertGreater(grown[-2], sum(grown) / 4)
+
+    @staticmethod
+    def switches(daemon):
+        """How often each thread has gone to sleep."""
+        tasks = "/proc/%d/task" % daemon.pid
+        found = {}
+        for thread in os.listdir(tasks):
+            with open("%s/%s/status" % (tasks, thread), encoding="ascii") as status:
+                for line in status:
+                    if line.startswith("voluntary_ctxt_switches:"):
+                        found[thread] = int(line.split()[1])
+        return found
+
     def test_writes_that_come_together_share_a_sync(self):
         daemon = self.start_daemon("--io-threads", "1", "--fsync", "always")
         clients = [self.connect(daemon) for _ in range(50)]

@@ -1,18 +1,21 @@
 #include "net/listener.h"
 
-#include <event2/event.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include <cstring>
+#include <memory>
 #include <string>
-#include <utility>
 
 #include "base/address.h"
+#include "net/sockets.h"
+#include "scratch.h"
 #include "wait.h"
 
 using keystone::Address;
-using keystone::EventBase;
 using keystone::Fd;
 using keystone::Listener;
 
@@ -26,35 +29,53 @@ bool IsOn(int fd, int level, int option) {
   return ::getsockopt(fd, level, option, &value, &size) == 0 && value != 0;
 }
 
-Fd ConnectTo(const std::string& name) {
-  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(std::stoi(name.substr(name.rfind(':') + 1))));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const int rc = ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
-  CHECK_EQUAL(0, rc);
+Fd ConnectToFile(const std::string& path) {
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), path.size());
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    fd.reset();
+  }
   return fd;
 }
 
 }  // namespace
 
 TEST(Listener, AClientsSocketSendsAtOnceAndIsKeptAlive) {
-  const EventBase base(event_base_new());
-  auto bound = Listener::Bind(
-      {.kind = Address::Kind::kTcp, .host = "127.0.0.1", .port = "0", .path = {}}, {});
-  CHECK_TRUE(bound.ok());
-  Listener& listener = *bound.value().front();
+  const std::unique_ptr<Listener> listener = testing::BoundListener();
+  CHECK_TRUE(listener->Listen().ok());
+  const Fd client = testing::ConnectTo(listener->name());
   Fd accepted;
-  CHECK_TRUE(listener
-                 .Start(base.get(), {.on_accept = [&](Fd client) { accepted = std::move(client); },
-                                     .on_exhausted = {}})
-                 .ok());
-  const Fd client = ConnectTo(listener.name());
   testing::WaitUntil([&] {
-    event_base_loop(base.get(), EVLOOP_NONBLOCK);
+    accepted = listener->Accept();
     return accepted.valid();
   });
   CHECK_TRUE(IsOn(accepted.get(), IPPROTO_TCP, TCP_NODELAY));
   CHECK_TRUE(IsOn(accepted.get(), SOL_SOCKET, SO_KEEPALIVE));
+}
+
+TEST(Listener, NobodyGetsInOnceItIsStopped) {
+  const std::unique_ptr<Listener> listener = testing::BoundListener();
+  CHECK_TRUE(listener->Listen().ok());
+  const Fd waiting = testing::ConnectTo(listener->name());
+  listener->Stop();
+  STRCMP_EQUAL("", testing::ReadAll(waiting.get()).c_str());
+  CHECK_FALSE(testing::ConnectTo(listener->name()).valid());
+  CHECK_FALSE(listener->Accept().valid());
+}
+
+TEST(Listener, AStoppedUnixSocketIsGoneAndWhoWaitedIsSentAway) {
+  const Scratch scratch;
+  const std::string path = scratch.File("socket");
+  auto bound =
+      Listener::Bind({.kind = Address::Kind::kUnix, .host = {}, .port = {}, .path = path}, {});
+  CHECK_TRUE(bound.ok());
+  Listener& listener = *bound.value().front();
+  CHECK_TRUE(listener.Listen().ok());
+  const Fd waiting = ConnectToFile(path);
+  CHECK_TRUE(waiting.valid());
+  listener.Stop();
+  STRCMP_EQUAL("", testing::ReadAll(waiting.get()).c_str());
+  CHECK_EQUAL(-1, ::access(path.c_str(), F_OK));
 }

@@ -172,7 +172,7 @@ TEST(Registry, ShutdownNeverHitsADescriptorThatWasReused) {
   Registry registry(8, {});
   std::atomic<bool> stop{false};
   std::thread shutter([&] {
-    while (!stop) registry.ShutdownReads();
+    while (!stop) registry.CutAll();
   });
   // Each round frees a member's descriptor number and uses it again for a pair that never joins: a
   // late shutdown would end that one's reading.
@@ -192,4 +192,13 @@ TEST(Registry, ShutdownNeverHitsADescriptorThatWasReused) {
   stop = true;
   shutter.join();
   CHECK_TRUE(intact);
+}
+
+TEST(Registry, NobodyJoinsOnceReadsAreShutDown) {
+  Registry registry(2, {});
+  registry.ShutdownReads();
+  Pair pair;
+  CHECK_FALSE(registry.Join(&pair.server).valid());
+  CHECK_TRUE(pair.server.valid());
+  LONGS_EQUAL(0, registry.totals().total);
 }

@@ -1,0 +1,182 @@
+#include "net/acceptor.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "net/sockets.h"
+#include "wait.h"
+
+using keystone::Acceptor;
+using keystone::Code;
+using keystone::Fd;
+using keystone::Log;
+using keystone::Priority;
+using keystone::Protocol;
+using keystone::Registry;
+using keystone::Status;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr milliseconds kLong{60'000};
+constexpr milliseconds kNow{0};
+
+// While it lives this process gets no descriptor above those that are open.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    // The kernel hands out the lowest that is free: there may be gaps below the highest.
+    for (;;) {
+      Fd fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+      const rlimit none{.rlim_cur = static_cast<rlim_t>(fd.get()), .rlim_max = before_.rlim_max};
+      fd.reset();
+      ::setrlimit(RLIMIT_NOFILE, &none);
+      if (!Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)).valid()) return;
+      ::setrlimit(RLIMIT_NOFILE, &before_);
+    }
+  }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+}  // namespace
+
+TEST_GROUP(Acceptor) {
+  void setup() override {
+    registry = std::make_unique<Registry>(2, nullptr);
+    acceptor = std::make_unique<Acceptor>(registry.get(), &log, [this] { pauses++; });
+    acceptor->Add(Protocol::kLine, testing::BoundListener());
+    acceptor->Add(Protocol::kMemcached, testing::BoundListener());
+    CHECK_TRUE(acceptor->Start().ok());
+  }
+  void teardown() override {
+    acceptor.reset();
+    registry.reset();
+  }
+
+  Fd Connect(size_t which = 0) {
+    Fd fd = testing::ConnectTo(acceptor->Addresses()[which]);
+    CHECK_TRUE(fd.valid());
+    return fd;
+  }
+
+  Log log{Log::Sink::kStderr, Priority::kCritical};
+  std::atomic<int> pauses{0};
+  std::unique_ptr<Registry> registry;
+  std::unique_ptr<Acceptor> acceptor;
+};
+
+TEST(Acceptor, AClientIsAMemberThatSpeaksTheSocketsProtocol) {
+  const Fd line = Connect(0);
+  const Registry::Membership first = acceptor->Accept(kLong);
+  CHECK_TRUE(first.valid());
+  CHECK_TRUE(first.protocol() == Protocol::kLine);
+  const Fd memcached = Connect(1);
+  const Registry::Membership second = acceptor->Accept(kLong);
+  CHECK_TRUE(second.valid());
+  CHECK_TRUE(second.protocol() == Protocol::kMemcached);
+  LONGS_EQUAL(2, registry->totals().current);
+}
+
+TEST(Acceptor, WhereNobodyComesItReturnsInTime) {
+  CHECK_FALSE(acceptor->Accept(kNow).valid());
+  CHECK_FALSE(acceptor->Accept(milliseconds{1}).valid());
+}
+
+TEST(Acceptor, EachOfTheThreadsThatWaitGetsAClient) {
+  std::atomic<int> got{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; i++) {
+    threads.emplace_back([&] {
+      const Registry::Membership client = acceptor->Accept(kLong);
+      if (client.valid()) got++;
+      testing::BecomesTrue([&] { return got == 2; });
+    });
+  }
+  const Fd one = Connect();
+  const Fd other = Connect();
+  for (std::thread& thread : threads) thread.join();
+  LONGS_EQUAL(2, got);
+}
+
+TEST(Acceptor, WhoIsTooManyIsToldSoInTheProtocolOfTheSocket) {
+  std::vector<Fd> clients;
+  std::vector<Registry::Membership> members;
+  for (int i = 0; i < 2; i++) {
+    clients.push_back(Connect());
+    members.push_back(acceptor->Accept(kLong));
+  }
+  const Fd line = Connect(0);
+  CHECK_FALSE(acceptor->Accept(kLong).valid());
+  STRCMP_EQUAL("ERROR too many connections\n", testing::ReadAll(line.get()).c_str());
+  const Fd memcached = Connect(1);
+  CHECK_FALSE(acceptor->Accept(kLong).valid());
+  STRCMP_EQUAL("SERVER_ERROR too many connections\r\n", testing::ReadAll(memcached.get()).c_str());
+  LONGS_EQUAL(2, registry->totals().rejected);
+}
+
+TEST(Acceptor, WhoHasNoThreadIsToldSo) {
+  const Fd client = Connect();
+  {
+    const Registry::Membership member = acceptor->Accept(kLong);
+    acceptor->Refuse(member, Status(Code::kSystem, "no thread"));
+  }
+  STRCMP_EQUAL("ERROR out of threads, try again later\n", testing::ReadAll(client.get()).c_str());
+  LONGS_EQUAL(1, registry->totals().rejected);
+}
+
+TEST(Acceptor, WithoutDescriptorsOneClientIsToldSoAndTheRestWaitsUntilItIsResumed) {
+  const Fd refused = Connect();
+  const Fd waiting = Connect();
+  {
+    const NoDescriptors none;
+    CHECK_FALSE(acceptor->Accept(kLong).valid());
+    LONGS_EQUAL(1, pauses);
+    CHECK_FALSE(acceptor->Accept(kNow).valid());  // it doesn't try again by itself
+    LONGS_EQUAL(1, pauses);
+  }
+  STRCMP_EQUAL("ERROR out of descriptors, try again later\n",
+               testing::ReadAll(refused.get()).c_str());
+  CHECK_FALSE(acceptor->Accept(kNow).valid());
+  acceptor->Resume();
+  CHECK_TRUE(acceptor->Accept(kLong).valid());
+}
+
+TEST(Acceptor, OneSocketsPauseIsNotTheOthers) {
+  const Fd line = Connect(0);
+  {
+    const NoDescriptors none;
+    CHECK_FALSE(acceptor->Accept(kLong).valid());
+  }
+  const Fd memcached = Connect(1);
+  CHECK_TRUE(acceptor->Accept(kLong).protocol() == Protocol::kMemcached);
+}
+
+TEST(Acceptor, StopEndsTheWaitOfAllAndSendsClientsAway) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; i++) {
+    threads.emplace_back([&] {
+      while (!acceptor->stopped()) acceptor->Accept(milliseconds{-1});
+    });
+  }
+  acceptor->Stop();
+  for (std::thread& thread : threads) thread.join();
+  for (const std::string& address : acceptor->Addresses()) {
+    CHECK_FALSE(testing::ConnectTo(address).valid());
+  }
+}
