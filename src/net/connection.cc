@@ -17,6 +17,7 @@
 #include <span>
 #include <utility>
 
+#include "base/memory.h"
 #include "net/listener.h"
 
 namespace keystone {
@@ -31,6 +32,7 @@ constexpr size_t kBigInput = 64 * 1024;    // the heap's first size
 constexpr size_t kMostPerRecv = 256 * 1024;
 constexpr size_t kMostAhead = size_t{16} << 20;  // of requests read while replies wait to be sent
 constexpr size_t kKeptReplies = 4 * 1024;        // what an idle connection may hold on to
+constexpr milliseconds kSilence{1000};
 constexpr milliseconds kLinger{1000};
 constexpr milliseconds kLingerStep{10};
 
@@ -51,6 +53,11 @@ class Input {
   void Added(size_t bytes) { size_ += bytes; }
 
   std::string_view bytes() const { return {big_ ? big_.get() : small_.data(), size_}; }
+
+  // What it holds nothing in is the system's again, until it is used.
+  void GiveBack() {
+    if (size_ == 0) GiveBackPages(small_.data(), small_.size());
+  }
 
   // Keeps only the last `rest` bytes.
   void Keep(size_t rest) {
@@ -111,10 +118,12 @@ class Connection final : private SessionHost {
   bool StartCompaction() override { return context_.start_compaction(); }
 
   void SetTimeouts();
+  milliseconds Silence() const;
   bool Receive();
   ssize_t ReceiveOnce(std::span<char> room);
   bool ReceiveAhead();
   bool WaitForRest();
+  bool WaitInSilence();
   bool Answer();
   void Commit();
   bool SendReplies();
@@ -136,10 +145,15 @@ class Connection final : private SessionHost {
 };
 
 void Connection::SetTimeouts() {
-  if (context_.idle_timeout.count() == 0) return;
-  const auto ms = context_.idle_timeout.count();
+  const auto ms = Silence().count();
   const timeval value{.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
   (void)::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &value, sizeof(value));
+}
+
+// How long a receive waits between two requests before WaitInSilence does.
+milliseconds Connection::Silence() const {
+  const bool bounded = context_.idle_timeout.count() > 0;
+  return bounded ? std::min(kSilence, context_.idle_timeout) : kSilence;
 }
 
 // False where nothing comes any more: end of file, a timeout, or a broken connection.
@@ -169,7 +183,7 @@ ssize_t Connection::ReceiveOnce(std::span<char> room) {
     const ssize_t size = ::recv(fd_, room.data(), room.size(), flags);
     if (size >= 0) return size;
     if (errno == EINTR) continue;
-    if (errno != EAGAIN || !deadline_ || !WaitForRest()) return -1;
+    if (errno != EAGAIN || !(deadline_ ? WaitForRest() : WaitInSilence())) return -1;
   }
 }
 
@@ -181,6 +195,18 @@ bool Connection::WaitForRest() {
   }
   pollfd readable{.fd = fd_, .events = POLLIN, .revents = 0};
   const int ready = ::poll(&readable, 1, PollTimeout(left));
+  return ready > 0 || (ready < 0 && errno == EINTR);
+}
+
+// Many clients are silent most of the time, so what they don't need then is given back. False once
+// the client has been silent for as long as it may be.
+bool Connection::WaitInSilence() {
+  const bool bounded = context_.idle_timeout.count() > 0;
+  const milliseconds left = context_.idle_timeout - Silence();
+  if (bounded && left.count() == 0) return false;
+  input_.GiveBack();
+  pollfd readable{.fd = fd_, .events = POLLIN, .revents = 0};
+  const int ready = ::poll(&readable, 1, bounded ? PollTimeout(left) : -1);
   return ready > 0 || (ready < 0 && errno == EINTR);
 }
 

@@ -59,6 +59,23 @@ class ManyConnections(SystemTest):
             self.assertLessEqual(daemon.rss_kib() - before_kib, 40 * 1024)
         self.assertEqual(daemon.stop(), 0)
 
+    def test_what_a_client_needed_for_much_at_once_is_given_back_while_it_is_silent(self):
+        if IO_THREADS or is_sanitized():
+            self.skipTest("about the memory of threads; a sanitizer needs some of its own")
+        daemon = self.start_daemon("--max-connections", "1100")
+        before_kib = self.anonymous_kib(daemon)
+        clients = [self.connect(daemon) for _ in range(500)]
+        for client in clients:
+            client.set("key", b"x" * 50000)
+        poll_until(lambda: self.anonymous_kib(daemon) - before_kib < 20 * len(clients),
+                   what="it is")
+        for client in clients:
+            self.assertEqual(client.get("key"), b"x" * 50000)
+
+    @staticmethod
+    def anonymous_kib(daemon):
+        return int(daemon.status_field("RssAnon").split()[0])
+
     def test_connections_that_come_and_go_leave_nothing_behind(self):
         daemon = self.start_daemon()
         for _ in range(CONNECTIONS):
