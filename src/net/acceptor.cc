@@ -1,6 +1,7 @@
 #include "net/acceptor.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -31,6 +32,17 @@ void SendError(int fd, Protocol protocol, const char* reason) {
 
 bool IsExhausted(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+// Then whoever wants to run does: a storm of clients that only connect and go could have all the
+// processor that there is, at the cost of those that are served.
+constexpr unsigned kGoneInARow = 8;
+
+// The client has closed, or reset, and said nothing.
+bool IsGone(int fd) {
+  char byte;
+  const ssize_t size = ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR);
 }
 
 // One thread at a time: it arms the socket again.
@@ -86,8 +98,12 @@ Registry::Membership Acceptor::Accept(std::chrono::milliseconds timeout) {
   auto* const door = static_cast<Door*>(event.data.ptr);
   Fd client = door->listener->Accept();
   if (client.valid()) {
+    Registry::Membership membership = Admit(std::move(client), door->protocol);
+    const bool gone = membership.valid() && IsGone(membership.fd());
+    if (gone) membership = {};
     Arm(door);
-    return Admit(std::move(client), door->protocol);
+    if (gone && ++gone_ % kGoneInARow == 0) ::sched_yield();
+    return membership;
   }
   // What is no exhaustion is the first client's: it was gone already (accept(2) lists such errors).
   if (const int error = errno; IsExhausted(error)) {

@@ -52,7 +52,7 @@ class Acceptor {
   int fd() const { return epoll_.get(); }
 
   // The next client. Invalid where none has come in `timeout` (negative: it has no end), another
-  // thread was faster, the client was refused, or after Stop.
+  // thread was faster, the client was refused or has gone without a word, or after Stop.
   Registry::Membership Accept(std::chrono::milliseconds timeout);
 
   // Answers a client that Accept has returned, and that nobody can serve: there is no thread.
@@ -86,6 +86,7 @@ class Acceptor {
   std::mutex reserve_mutex_;
   Fd reserve_;  // given up to answer a client when there are no descriptors left
   std::atomic<bool> stopped_{false};
+  std::atomic<unsigned> gone_{0};  // clients, before they were let in
   OnceAMinute descriptors_warning_;
   OnceAMinute threads_warning_;
 };

@@ -20,7 +20,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr int kAcceptsPerPass = 64;  // its clients get their turn in a storm of new ones
+constexpr int kAcceptsPerPass = 16;  // its clients get their turn in a storm of new ones
 
 // An eighth of the shortest timeout is how late a client may be found to have passed it.
 milliseconds SweepInterval(const ConnectionContext& context) {

@@ -130,6 +130,25 @@ TEST(Acceptor, WhoIsTooManyIsToldSoInTheProtocolOfTheSocket) {
   LONGS_EQUAL(2, registry->totals().rejected);
 }
 
+TEST(Acceptor, WhoHasGoneWithoutAWordIsCountedAndNobodysWork) {
+  for (int i = 0; i < 20; i++) {
+    Connect().reset();
+    CHECK_FALSE(acceptor->Accept(kLong).valid());
+  }
+  LONGS_EQUAL(20, registry->totals().total);
+  LONGS_EQUAL(0, registry->totals().current);
+}
+
+TEST(Acceptor, WhoHasAskedBeforeItClosedIsServed) {
+  Fd client = Connect();
+  CHECK_EQUAL(5, ::send(client.get(), "PING\n", 5, MSG_NOSIGNAL));
+  client.reset();
+  const Registry::Membership member = acceptor->Accept(kLong);
+  CHECK_TRUE(member.valid());
+  std::array<char, 8> bytes;
+  CHECK_EQUAL(5, ::recv(member.fd(), bytes.data(), bytes.size(), MSG_DONTWAIT));
+}
+
 TEST(Acceptor, WhoHasNoThreadIsToldSo) {
   const Fd client = Connect();
   {
