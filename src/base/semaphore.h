@@ -9,7 +9,6 @@
 
 #include <semaphore.h>
 
-#include <cerrno>
 
 namespace keystone {
 

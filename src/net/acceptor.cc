@@ -36,7 +36,7 @@ bool IsExhausted(int error) {
 
 // Then whoever wants to run does: a storm of clients that only connect and go could have all the
 // processor that there is, at the cost of those that are served.
-constexpr unsigned kGoneInARow = 8;
+constexpr unsigned kGonePerYield = 8;
 
 // The client has closed, or reset, and said nothing.
 bool IsGone(int fd) {
@@ -70,7 +70,7 @@ std::vector<std::string> Acceptor::Addresses() const {
   return names;
 }
 
-Status Acceptor::Start() {
+Status Acceptor::Listen() {
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   stop_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   epoll_event stop{.events = EPOLLIN, .data = {.ptr = nullptr}};
@@ -81,7 +81,7 @@ Status Acceptor::Start() {
   OpenReserve();
   for (Door& door : doors_) {
     if (Status listening = door.listener->Listen(); !listening.ok()) return listening;
-    epoll_event event{.events = kOneClient, .data = {.ptr = &door}};
+    epoll_event event{.events = EPOLLONESHOT, .data = {.ptr = &door}};
     if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, door.listener->fd(), &event) != 0) {
       return Status::FromErrno("watch", door.listener->name(), errno).As(Code::kSystem);
     }
@@ -89,6 +89,10 @@ Status Acceptor::Start() {
                 door.protocol == Protocol::kMemcached ? " for memcached" : "");
   }
   return Status::Ok();
+}
+
+void Acceptor::Open() {
+  for (Door& door : doors_) Arm(&door);
 }
 
 Registry::Membership Acceptor::Accept(std::chrono::milliseconds timeout) {
@@ -102,7 +106,7 @@ Registry::Membership Acceptor::Accept(std::chrono::milliseconds timeout) {
     const bool gone = membership.valid() && IsGone(membership.fd());
     if (gone) membership = {};
     Arm(door);
-    if (gone && ++gone_ % kGoneInARow == 0) ::sched_yield();
+    if (gone && ++gone_ % kGonePerYield == 0) ::sched_yield();
     return membership;
   }
   // What is no exhaustion is the first client's: it was gone already (accept(2) lists such errors).
@@ -151,7 +155,7 @@ void Acceptor::OnExhausted(Door* door, int error) {
       SendError(client.get(), door->protocol, "out of descriptors, try again later");
       client.reset();
     }
-    OpenReserve();
+    if (!stopped_) OpenReserve();
   }
   if (descriptors_warning_.Now()) {
     log_->Write(Priority::kWarning, "accept: %s; trying again ten times a second",
@@ -173,6 +177,10 @@ void Acceptor::Resume() {
 
 void Acceptor::Stop() {
   stopped_ = true;
+  {
+    const std::lock_guard lock(reserve_mutex_);
+    reserve_.reset();  // to send a Unix socket's clients away, each has to be accepted
+  }
   for (Door& door : doors_) door.listener->Stop();
   const uint64_t one = 1;
   (void)!::write(stop_.get(), &one, sizeof(one));

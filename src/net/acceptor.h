@@ -5,7 +5,7 @@
 // client over, and nobody is woken for nothing. An event loop watches fd() instead, and has to
 // share it with the other loops, all of which are woken.
 //
-// Thread-safe, but for Add, Start and the destructor: before other threads use it, and after.
+// Thread-safe, but for Add, Listen and the destructor: before other threads use it, and after.
 // Borrows registry and log.
 #ifndef KEYSTONE_NET_ACCEPTOR_H_
 #define KEYSTONE_NET_ACCEPTOR_H_
@@ -45,14 +45,18 @@ class Acceptor {
   // were added last.
   std::vector<std::string> Addresses() const;
 
-  // Listens on all of them. kRunning: somebody else listens there. kSystem: no descriptors.
-  Status Start();
+  // Clients can connect, but have to wait. kRunning: somebody else listens there. kSystem: no
+  // descriptors.
+  Status Listen();
+
+  // Lets them in.
+  void Open();
 
   // Readable while there may be a client, and once it is stopped.
   int fd() const { return epoll_.get(); }
 
   // The next client. Invalid where none has come in `timeout` (negative: it has no end), another
-  // thread was faster, the client was refused or has gone without a word, or after Stop.
+  // thread was faster, the client was refused or has gone without a word, or it was stopped.
   Registry::Membership Accept(std::chrono::milliseconds timeout);
 
   // Answers a client that Accept has returned, and that nobody can serve: there is no thread.
@@ -60,7 +64,8 @@ class Acceptor {
 
   void Resume();
 
-  // From now on nobody is let in, and all who wait in Accept return.
+  // Nobody can connect any more, and all who wait in Accept return. Who is being let in by another
+  // thread may still become a member, until Registry::ShutdownReads.
   void Stop();
   bool stopped() const { return stopped_; }
 

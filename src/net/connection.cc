@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstring>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <new>
 #include <optional>
@@ -38,7 +39,7 @@ constexpr milliseconds kLingerStep{10};
 
 int PollTimeout(Clock::duration left) {
   const auto ms = std::chrono::ceil<milliseconds>(left).count();
-  return static_cast<int>(std::clamp<int64_t>(ms, 0, 24 * 3600 * 1000));
+  return static_cast<int>(std::clamp<int64_t>(ms, 0, std::numeric_limits<int>::max()));
 }
 
 // What has been received and not been used yet: in an array, which lives on the thread's stack,

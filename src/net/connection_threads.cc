@@ -67,7 +67,7 @@ Status ConnectionThreads::StartThread() {
   const std::lock_guard lock(mutex_);
   running_--;
   waiting_--;
-  return Status::FromErrno("start", "a connection's thread", error).As(Code::kSystem);
+  return Status::FromErrno("start", "a connection's thread", error);
 }
 
 void* ConnectionThreads::Main(void* self) {

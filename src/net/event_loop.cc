@@ -41,7 +41,9 @@ EventLoop::EventLoop(const ConnectionContext& context, Acceptor* acceptor, Choic
       sweep_interval_(SweepInterval(context)),
       turns_(context.store) {}
 
-EventLoop::~EventLoop() {
+EventLoop::~EventLoop() { Stop(); }
+
+void EventLoop::Stop() {
   if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);

@@ -1,8 +1,8 @@
 // A thread that waits for the bytes of many clients at once, and serves them.
 //
-// Open, Start and the destructor are the owner's, on one thread; what its clients call belongs to
-// the loop's thread, where nothing else is said. Borrows the context and the acceptor, which must
-// outlive it.
+// Open, Start, Stop and the destructor are the owner's, on one thread; what its clients call
+// belongs to the loop's thread, where nothing else is said. Borrows the context and the acceptor,
+// which must outlive it.
 #ifndef KEYSTONE_NET_EVENT_LOOP_H_
 #define KEYSTONE_NET_EVENT_LOOP_H_
 
@@ -32,7 +32,7 @@ class EventLoop {
   using Choice = std::function<EventLoop*(EventLoop* accepting)>;
 
   EventLoop(const ConnectionContext& context, Acceptor* acceptor, Choice choose);
-  ~EventLoop();  // ends the thread; it must have no clients any more
+  ~EventLoop();  // stopped; it must have no clients any more
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
@@ -41,6 +41,9 @@ class EventLoop {
 
   // Accepts and serves from now on; all loops that `choose` knows must be open. kSystem: no thread.
   Status Start();
+
+  // Ends the thread. Before one of several is destroyed, all are to be stopped.
+  void Stop();
 
   // Any thread: how many clients it has, those included that it has not looked at.
   size_t load() const { return load_.load(std::memory_order_relaxed); }

@@ -5,6 +5,11 @@
 
 namespace keystone {
 
+// One may be about to hand a client to another.
+EventLoops::~EventLoops() {
+  for (const auto& loop : loops_) loop->Stop();
+}
+
 Status EventLoops::Start(size_t count) {
   try {
     for (size_t i = 0; i < count; i++) {

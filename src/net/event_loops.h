@@ -20,8 +20,11 @@ class EventLoops {
  public:
   EventLoops(const ConnectionContext& context, Acceptor* acceptor)
       : context_(context), acceptor_(acceptor) {}
+  ~EventLoops();  // they must have no clients any more
+  EventLoops(const EventLoops&) = delete;
+  EventLoops& operator=(const EventLoops&) = delete;
 
-  // Starts `count` of them; the acceptor must have been started. kSystem: no thread, descriptors or
+  // Starts `count` of them; the acceptor must listen. kSystem: no thread, descriptors or
   // memory.
   Status Start(size_t count);
 

@@ -3,19 +3,15 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <new>
 #include <utility>
 
 #include "base/escape.h"
-#include "base/thread.h"
 #include "net/stats.h"
 
 namespace keystone {
@@ -134,7 +130,7 @@ Status Server::Start(Store* store, int signal_fd, ServerEvents events) {
                                       .min_size_bytes = options_.compact_min_size_bytes};
   maintenance_ = std::make_unique<Maintenance>(store, threshold, [this] { Wake(); });
   if (Status started = maintenance_->Start(); !started.ok()) return started;
-  if (Status started = acceptor_.Start(); !started.ok()) return started;
+  if (Status started = acceptor_.Listen(); !started.ok()) return started;
   return options_.io_threads > 0 ? loops_.Start(options_.io_threads) : threads_.Start();
 }
 
@@ -169,6 +165,7 @@ Status Server::StartEvents() {
 }
 
 Status Server::Run() {
+  acceptor_.Open();
   if (::event_base_dispatch(base_.get()) != 0) {
     return Status::FromErrno("wait for", "clients", errno).As(Code::kSystem);
   }

@@ -76,8 +76,8 @@ class Server {
   // the others, with "memcached " in front.
   std::vector<std::string> Addresses() const;
 
-  // Starts the threads and listens. `signal_fd` is non-blocking and brings a byte a signal, its
-  // number. kRunning: somebody else listens on an address meanwhile.
+  // Listens and starts the threads; clients have to wait for Run. `signal_fd` is non-blocking and
+  // brings a byte a signal, its number. kRunning: somebody else listens on an address meanwhile.
   Status Start(Store* store, int signal_fd, ServerEvents events);
 
   // Serves until SIGTERM or SIGINT, then drains: complete requests that were read are answered and

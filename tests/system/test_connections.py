@@ -2,6 +2,7 @@
 """What keeps a connection open and what ends it; pipelining; timeouts."""
 
 import socket
+import time
 
 from harness import SLOW, SystemTest, main, poll_until, stays_true
 
@@ -202,6 +203,14 @@ class Timeouts(SystemTest):
         client = self.connect(self.start_daemon("--idle-timeout", "%dms" % (1000 * SLOW)))
         self.assertEqual(client.request("PING"), b"OK PONG")
         self.assertEqual(client.read_all(), b"")
+
+    def test_a_second_of_silence_is_not_the_end(self):
+        """A thread waits in another way from then on."""
+        client = self.connect(self.start_daemon("--idle-timeout", "%dms" % (1500 * SLOW)))
+        self.assertEqual(client.request("PING"), b"OK PONG")
+        began = time.monotonic()
+        self.assertEqual(client.read_all(), b"")
+        self.assertGreater(time.monotonic() - began, 1.3 * SLOW)
 
     def test_connection_that_has_never_spoken_is_closed_too(self):
         client = self.connect(self.start_daemon("--idle-timeout", "300ms"))

@@ -1,6 +1,8 @@
 #include "net/acceptor.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -54,6 +56,14 @@ class NoDescriptors {
   rlimit before_{};
 };
 
+// The other system has acknowledged that this side will say no more.
+bool ItsEndHasArrived(int fd) {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+         info.tcpi_state == TCP_FIN_WAIT2;
+}
+
 }  // namespace
 
 TEST_GROUP(Acceptor) {
@@ -62,7 +72,8 @@ TEST_GROUP(Acceptor) {
     acceptor = std::make_unique<Acceptor>(registry.get(), &log, [this] { pauses++; });
     acceptor->Add(Protocol::kLine, testing::BoundListener());
     acceptor->Add(Protocol::kMemcached, testing::BoundListener());
-    CHECK_TRUE(acceptor->Start().ok());
+    CHECK_TRUE(acceptor->Listen().ok());
+    acceptor->Open();
   }
   void teardown() override {
     acceptor.reset();
@@ -132,7 +143,9 @@ TEST(Acceptor, WhoIsTooManyIsToldSoInTheProtocolOfTheSocket) {
 
 TEST(Acceptor, WhoHasGoneWithoutAWordIsCountedAndNobodysWork) {
   for (int i = 0; i < 20; i++) {
-    Connect().reset();
+    const Fd client = Connect();
+    ::shutdown(client.get(), SHUT_WR);
+    testing::WaitUntil([&] { return ItsEndHasArrived(client.get()); });
     CHECK_FALSE(acceptor->Accept(kLong).valid());
   }
   LONGS_EQUAL(20, registry->totals().total);
@@ -198,4 +211,15 @@ TEST(Acceptor, StopEndsTheWaitOfAllAndSendsClientsAway) {
   for (const std::string& address : acceptor->Addresses()) {
     CHECK_FALSE(testing::ConnectTo(address).valid());
   }
+}
+
+TEST(Acceptor, WhoConnectsBeforeItIsOpenWaits) {
+  Acceptor other(registry.get(), &log, [] {});
+  other.Add(Protocol::kLine, testing::BoundListener());
+  CHECK_TRUE(other.Listen().ok());
+  const Fd client = testing::ConnectTo(other.Addresses()[0]);
+  CHECK_TRUE(client.valid());
+  CHECK_FALSE(other.Accept(milliseconds{10}).valid());
+  other.Open();
+  CHECK_TRUE(other.Accept(kLong).valid());
 }
