@@ -9,7 +9,6 @@
 
 #include <semaphore.h>
 
-
 namespace keystone {
 
 class Semaphore {
