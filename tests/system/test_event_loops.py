@@ -54,7 +54,7 @@ class Crowds(SystemTest):
         clients = self.served(daemon, 40)
         before = self.switches(daemon)
         for _ in range(50):
-            for client in clients:  # its loop has slept before, and sleeps again
+            for client in clients:  # its loop waits before and after
                 self.assertEqual(client.request("PING"), b"OK PONG")
         grown = sorted(count - before.get(thread, 0)
                        for thread, count in self.switches(daemon).items())
@@ -62,7 +62,7 @@ class Crowds(SystemTest):
 
     @staticmethod
     def switches(daemon):
-        """How often each thread has gone to sleep."""
+        """How often each thread has begun to wait."""
         tasks = "/proc/%d/task" % daemon.pid
         found = {}
         for thread in os.listdir(tasks):

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -215,11 +216,14 @@ TEST(Acceptor, StopEndsTheWaitOfAllAndSendsClientsAway) {
 
 TEST(Acceptor, WhoConnectsBeforeItIsOpenWaits) {
   Acceptor other(registry.get(), &log, [] {});
-  other.Add(Protocol::kLine, testing::BoundListener());
+  auto listener = testing::BoundListener();
+  pollfd waiting{.fd = listener->fd(), .events = POLLIN, .revents = 0};
+  other.Add(Protocol::kLine, std::move(listener));
   CHECK_TRUE(other.Listen().ok());
   const Fd client = testing::ConnectTo(other.Addresses()[0]);
   CHECK_TRUE(client.valid());
-  CHECK_FALSE(other.Accept(milliseconds{10}).valid());
+  CHECK_EQUAL(1, ::poll(&waiting, 1, static_cast<int>(kLong.count())));
+  CHECK_FALSE(other.Accept(kNow).valid());
   other.Open();
   CHECK_TRUE(other.Accept(kLong).valid());
 }
