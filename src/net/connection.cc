@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "base/memory.h"
+#include "base/semaphore.h"
 #include "net/listener.h"
 
 namespace keystone {
@@ -31,8 +32,9 @@ using std::chrono::milliseconds;
 constexpr size_t kSmallInput = 16 * 1024;  // on the stack
 constexpr size_t kBigInput = 64 * 1024;    // the heap's first size
 constexpr size_t kMostPerRecv = 256 * 1024;
-constexpr size_t kMostAhead = size_t{16} << 20;  // of requests read while replies wait to be sent
-constexpr size_t kKeptReplies = 4 * 1024;        // what an idle connection may hold on to
+constexpr size_t kMostAhead = size_t{16} << 20;    // of requests read while replies wait to be sent
+constexpr size_t kKeptReplies = 4 * 1024;          // what an idle connection may hold on to
+constexpr size_t kMostDeferred = kSmallInput / 2;  // of a request; the next is received behind it
 constexpr milliseconds kSilence{1000};
 constexpr milliseconds kLinger{1000};
 constexpr milliseconds kLingerStep{10};
@@ -98,13 +100,18 @@ class Connection final : private SessionHost {
         id_(membership.id()),
         counters_(membership.counters()),
         session_(context.store, &context.limits, this, membership.counters(),
-                 membership.protocol()) {}
+                 membership.protocol()),
+        deferral_([this] { OnApplied(); }) {}
+
+  ~Connection() override {
+    if (deferred_) applied_.Wait();
+  }
 
   void Run() {
     SetTimeouts();
     while (Receive()) {
       if (!Answer()) return;
-      if (session_.closing() || context_.draining) break;
+      if (!deferred_ && (session_.closing() || context_.draining)) break;
     }
     if (session_.closing() || context_.draining) Linger();
   }
@@ -121,13 +128,16 @@ class Connection final : private SessionHost {
   void SetTimeouts();
   milliseconds Silence() const;
   bool Receive();
-  ssize_t ReceiveOnce(std::span<char> room);
   bool ReceiveAhead();
   bool WaitForRest();
   bool WaitInSilence();
   bool Answer();
-  void Commit();
+  void Commit(size_t used);
+  bool IsAlone(size_t used) const;
+  void OnApplied() noexcept;
+  bool TakeBack(size_t received);
   bool SendReplies();
+  bool SendSome();
   bool WaitToSend();
   int Unsent() const;
   void NoteRest(size_t used);
@@ -141,8 +151,16 @@ class Connection final : private SessionHost {
   std::optional<Clock::time_point> deadline_;  // of an unfinished request
   Writes writes_;                              // empty but between Consume and Commit
   std::string replies_;
+  size_t sent_ = 0;  // bytes of them, and of the values placed in them
   Session session_;
   Input input_;
+
+  // A commit that this thread does not wait for: until `applied_` all of the connection but its
+  // input is the thread's that commits.
+  Deferral deferral_;
+  bool deferred_ = false;
+  bool failed_ = false;  // to answer it
+  Semaphore applied_;
 };
 
 void Connection::SetTimeouts() {
@@ -157,14 +175,22 @@ milliseconds Connection::Silence() const {
   return bounded ? std::min(kSilence, context_.idle_timeout) : kSilence;
 }
 
-// False where nothing comes any more: end of file, a timeout, or a broken connection.
+// False where nothing comes any more: end of file, a timeout, or a broken connection. The wait for
+// the rest of a request is bounded by poll, but only where the rest isn't there yet.
 bool Connection::Receive() {
-  const std::span<char> room = input_.Room();
-  const ssize_t size = ReceiveOnce(room);
-  if (size <= 0) return false;
-  input_.Added(static_cast<size_t>(size));
-  counters_->bytes_read.Add(static_cast<uint64_t>(size));
-  return true;
+  for (;;) {
+    const std::span<char> room = input_.Room();
+    const ssize_t size = ::recv(fd_, room.data(), room.size(), deadline_ ? MSG_DONTWAIT : 0);
+    const int error = errno;
+    const size_t received = size > 0 ? static_cast<size_t>(size) : 0;
+    input_.Added(received);
+    counters_->bytes_read.Add(received);
+    const bool was_deferred = deferred_;
+    if (was_deferred && !TakeBack(received)) return false;
+    if (size >= 0) return size > 0;
+    if (error == EINTR || (error == EAGAIN && was_deferred)) continue;
+    if (error != EAGAIN || !(deadline_ ? WaitForRest() : WaitInSilence())) return false;
+  }
 }
 
 // What there is now. False where nothing comes any more.
@@ -175,17 +201,6 @@ bool Connection::ReceiveAhead() {
   input_.Added(static_cast<size_t>(size));
   counters_->bytes_read.Add(static_cast<uint64_t>(size));
   return size > 0;
-}
-
-// The wait for the rest of a request is bounded by poll, but only where the rest isn't there yet.
-ssize_t Connection::ReceiveOnce(std::span<char> room) {
-  for (;;) {
-    const int flags = deadline_ ? MSG_DONTWAIT : 0;
-    const ssize_t size = ::recv(fd_, room.data(), room.size(), flags);
-    if (size >= 0) return size;
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN || !(deadline_ ? WaitForRest() : WaitInSilence())) return -1;
-  }
 }
 
 // False once the unfinished request has had its time.
@@ -219,7 +234,8 @@ bool Connection::Answer() {
     const std::string_view input = input_.bytes();  // anew each time: sending may read more
     seen = input.size();
     used += session_.Consume(input.substr(used), &writes_, &replies_);
-    if (!writes_.empty()) Commit();
+    if (!writes_.empty()) Commit(used);
+    if (deferred_) return true;
     if (session_.is_slow()) {
       if (!SendReplies()) return false;  // they need not wait for it
       session_.ExecuteSlow(&replies_);
@@ -231,23 +247,65 @@ bool Connection::Answer() {
   return true;
 }
 
-void Connection::Commit() {
-  context_.store->Apply(writes_.batches());
+void Connection::Commit(size_t used) {
+  if (IsAlone(used)) {
+    deadline_.reset();
+    deferred_ = !context_.store->ApplyOrDefer(writes_.batches().front(), &deferral_);
+    if (deferred_) return;
+  } else {
+    context_.store->Apply(writes_.batches());
+  }
   session_.Committed(&writes_, &replies_);
 }
 
+// A client that waits for the reply to its one write sends nothing meanwhile: so its thread can
+// wait for the next request already, and whoever commits sends the reply, which is one thread less
+// to wake for each write. What the others have to do for it must be little.
+bool Connection::IsAlone(size_t used) const {
+  return writes_.is_small() && replies_.empty() && used <= kMostDeferred &&
+         used == input_.bytes().size() && !session_.has_more();
+}
+
+// On another thread; see Deferral. What it can't do, or the socket does not take, is left for this
+// one, which looks after it when the client sends more, or after a second.
+void Connection::OnApplied() noexcept {
+  try {
+    session_.Committed(&writes_, &replies_);
+    (void)SendSome();
+  } catch (const std::exception&) {
+    failed_ = true;
+  }
+  applied_.Post();
+}
+
+// Waits for what was deferred. Of the input, only the last `received` bytes are not used up. False
+// where the peer doesn't take the reply.
+bool Connection::TakeBack(size_t received) {
+  applied_.Wait();
+  deferred_ = false;
+  input_.Keep(received);
+  if (failed_) throw std::bad_alloc();
+  return SendReplies();
+}
+
 bool Connection::SendReplies() {
+  while (!SendSome()) {
+    if (errno != EAGAIN || !WaitToSend()) return false;
+  }
+  return true;
+}
+
+// What the socket takes now. False, with errno: something is left.
+bool Connection::SendSome() {
   std::vector<PlacedValue>& values = session_.placed();
   const size_t size = OutgoingSize(replies_, values);
-  for (size_t done = 0; done < size;) {
-    const ssize_t sent = SendOutgoing(fd_, replies_, values, done);
-    if (sent >= 0) {
-      done += static_cast<size_t>(sent);
-    } else if (errno != EINTR && (errno != EAGAIN || !WaitToSend())) {
-      return false;
-    }
+  while (sent_ < size) {
+    const ssize_t sent = SendOutgoing(fd_, replies_, values, sent_);
+    if (sent < 0 && errno != EINTR) return false;
+    if (sent > 0) sent_ += static_cast<size_t>(sent);
   }
   counters_->bytes_written.Add(size);
+  sent_ = 0;
   values.clear();
   if (replies_.capacity() > kKeptReplies) {
     std::string().swap(replies_);

@@ -119,11 +119,26 @@ Status Commit::Seal() {
 void Commit::WaitForTurn(Waiter* waiter) {
   const bool several = waiter->batches.size() > 1;
   if (several) PrefetchSingles(*waiter);
-  if (!queue_.Join(waiter)) {
+  if (queue_.Join(waiter) == CommitQueue::Part::kAwaits) {
     if (!several) PrefetchSingles(*waiter);
     if (!CommitQueue::Await(waiter)) return;
   }
-  queue_.Lead();
+  queue_.Lead(waiter);
+}
+
+// Where it has been left in the queue, the batch is not this thread's any more.
+bool Commit::SubmitOrDefer(Batch* const* batch, Waiter* waiter) {
+  if (!options_.sync_each_round) {
+    Submit({batch, 1});
+    return true;
+  }
+  waiter->batches = {batch, 1};
+  PrefetchSlots(waiter->batches);
+  waiter->size = Ready(*batch);
+  const CommitQueue::Part part = queue_.Join(waiter);
+  if (part == CommitQueue::Part::kLeft) return false;
+  if (part == CommitQueue::Part::kLeads || CommitQueue::Await(waiter)) queue_.Lead(waiter);
+  return true;
 }
 
 void Commit::PrefetchSingles(const Waiter& waiter) const {

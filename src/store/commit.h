@@ -16,9 +16,10 @@
 // A sync mark goes ahead of a round's groups when more of the segment is on stable storage than the
 // last mark says.
 //
-// Threads: Submit, Sync and Stats from any thread that has passed the gate; SyncDirty and
-// WatchActive from the store's own; Seal, Sync and what tells or sets the read-only state from a
-// compaction; the rest from the owner while nobody else is inside (start, compaction, close).
+// Threads: Submit, SubmitOrDefer, Sync and Stats from any thread that has passed the gate;
+// SyncDirty and WatchActive from the store's own; Seal, Sync and what tells or sets the read-only
+// state from a compaction; the rest from the owner while nobody else is inside (start, compaction,
+// close).
 #ifndef KEYSTONE_STORE_COMMIT_H_
 #define KEYSTONE_STORE_COMMIT_H_
 
@@ -69,6 +70,9 @@ class Commit {
   // Commits those batches whose status is Ok, and sets it; see Store::Apply.
   void Submit(std::span<Batch* const> batches);
 
+  // The same for one batch; see Store::ApplyOrDefer. `waiter` has on_served set.
+  bool SubmitOrDefer(Batch* const* batch, Waiter* waiter);
+
   // Puts everything appended so far on stable storage. A failure turns the store read-only.
   Status Sync();
 
@@ -96,7 +100,6 @@ class Commit {
   Stats GetStats() const;
 
  private:
-  using Waiter = CommitQueue::Waiter;
   using Batches = std::span<Batch* const>;
 
   void WaitForTurn(Waiter* waiter);

@@ -5,6 +5,9 @@
 // so often enough: then it wakes the first of them, who leads from there. So rounds are served one
 // after the other, in the order of arrival.
 //
+// Where there is a thread to lead the next round, those behind it need not wait: they leave what is
+// theirs in the queue, and the leader says for them what is to be said.
+//
 // Thread-safe.
 #ifndef KEYSTONE_STORE_COMMIT_QUEUE_H_
 #define KEYSTONE_STORE_COMMIT_QUEUE_H_
@@ -22,33 +25,39 @@
 
 namespace keystone {
 
+// A thread that waits, or what it has left behind. Its batches share a round; they have their
+// status once it has been served.
+struct Waiter {
+  std::span<Batch* const> batches;
+  BatchSize size;            // of them
+  Status* sealed = nullptr;  // not null: no batches, but a round of its own for something else
+  std::function<void()> on_served;  // not empty: it need not wait; called if it has left, see Join
+
+  // The queue's.
+  Waiter* next = nullptr;  // behind it in the queue, or in its round
+  bool left = false;
+  bool leads = false;  // once it is told
+  Semaphore told;
+};
+
 class CommitQueue {
  public:
-  // A thread that waits. Its batches share a round; they have their status once it has been served.
-  struct Waiter {
-    std::span<Batch* const> batches;
-    BatchSize size;            // of them
-    Status* sealed = nullptr;  // not null: no batches, but a round of its own for something else
-
-    // The queue's.
-    Waiter* next = nullptr;  // behind it in the queue, or in its round
-    bool leads = false;      // once it is told
-    Semaphore told;
-  };
+  enum class Part : uint8_t { kLeads, kAwaits, kLeft };
 
   // `serve` is called by the leader with a round, a list by `next`, and must not throw. A round has
   // up to `limit_bytes`, or one waiter. After `most_rounds` the leader resigns.
   CommitQueue(uint64_t limit_bytes, int most_rounds, std::function<void(Waiter*)> serve)
       : limit_bytes_(limit_bytes), most_rounds_(most_rounds), serve_(std::move(serve)) {}
 
-  // Puts `waiter` in the queue. True: it has to Lead; else it has to Await.
-  bool Join(Waiter* waiter);
+  // Puts `waiter` in the queue, and tells what is next: to Lead, to Await, or nothing. In that case
+  // the leader calls on_served once the round is over, perhaps before this returns.
+  Part Join(Waiter* waiter);
 
   // True: the waiter has to Lead; else it has been served.
   static bool Await(Waiter* waiter);
 
-  // Returns once the calling thread's waiter has been served, and others' perhaps.
-  void Lead();
+  // Returns once `self`, which was told to lead, has been served, and others perhaps.
+  void Lead(const Waiter* self);
 
   uint64_t limit_bytes() const { return limit_bytes_; }
 
@@ -56,7 +65,7 @@ class CommitQueue {
   Waiter* ServeRound();
   Waiter* TakeRound();
   bool Resigns(bool must);
-  static void TellAll(Waiter* round);
+  static void TellAll(Waiter* round, const Waiter* self);
   static void Tell(Waiter* waiter, bool leads);
 
   const uint64_t limit_bytes_;
@@ -66,6 +75,7 @@ class CommitQueue {
   std::mutex mutex_;
   Waiter* first_ = nullptr;  // guarded by mutex_; in order of arrival
   Waiter* last_ = nullptr;   // guarded by mutex_; meaningless where the queue is empty
+  Waiter* heir_ = nullptr;   // guarded by mutex_; the first in the queue who has not left
   bool leading_ = false;     // guarded by mutex_; somebody leads, or was told to
 };
 

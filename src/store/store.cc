@@ -301,6 +301,13 @@ void Store::Apply(std::span<Batch* const> batches) {
   parts_->commit->Submit(batches);
 }
 
+bool Store::ApplyOrDefer(Batch* batch, Deferral* deferral) {
+  batch->set_status(CheckLimits(*batch));
+  deferral->batch_ = batch;
+  const Gate::Pass pass(&parts_->gate);
+  return parts_->commit->SubmitOrDefer(&deferral->batch_, deferral->waiter_.get());
+}
+
 Status Store::Sync() {
   const Gate::Pass pass(&parts_->gate);
   return parts_->commit->Sync();

@@ -19,6 +19,7 @@
 #include "base/status.h"
 #include "store/attributes.h"
 #include "store/batch.h"
+#include "store/deferral.h"
 #include "store/gate.h"
 
 namespace keystone {
@@ -159,6 +160,11 @@ class Store {
   // The same for several batches, in their order; each succeeds or fails for itself, which its
   // status tells. As many as possible share one write, and under `always` one sync.
   void Apply(std::span<Batch* const> batches);
+
+  // The same for one batch, where others commit already, without waiting for them. True: it is
+  // applied. False: it will be, by one of them, who then calls the deferral's function, perhaps
+  // before this returns; until that the batch and what it points to must stay as they are.
+  bool ApplyOrDefer(Batch* batch, Deferral* deferral);
 
   uint64_t Count() const;
 

@@ -46,7 +46,8 @@ Plans plans;                         // guarded by mutex
 Plans hints_plans;                   // guarded by mutex
 std::optional<uint64_t> free_bytes;  // guarded by mutex
 std::atomic<int64_t> clock_shift_ms{0};
-std::atomic<int> held_sync_error{0};  // 0: none is to be held
+constexpr int kNotHeld = -1;
+std::atomic<int> held_sync_error{kNotHeld};
 std::atomic<bool> sync_is_held{false};
 
 Plan& PlanOf(Call call, bool hints = false) {
@@ -140,10 +141,13 @@ void Clear() {
 extern "C" {
 
 int __wrap_fdatasync(int fd) {
-  const int error = faults::IsHint(fd) ? 0 : faults::held_sync_error.exchange(0);
-  if (error != 0) {
+  const int error =
+      faults::IsHint(fd) ? faults::kNotHeld : faults::held_sync_error.exchange(faults::kNotHeld);
+  if (error != faults::kNotHeld) {
     faults::sync_is_held = true;
     faults::sync_is_held.wait(true);
+  }
+  if (error > 0) {
     errno = error;
     return -1;
   }

@@ -25,7 +25,7 @@ void FailForHints(Call call, int error, size_t skip = 0);
 // The next pwritev writes half of what it was given, the one after it fails with `error`.
 void TearNextWrite(int error);
 
-// The next fdatasync waits until LetSyncGo, and fails with `error` then.
+// The next fdatasync waits until LetSyncGo, and fails with `error` then; 0: it is like any other.
 void HoldNextSync(int error);
 bool SyncIsHeld();
 void LetSyncGo();

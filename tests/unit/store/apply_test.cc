@@ -1,9 +1,11 @@
 // Store::Apply of several batches: one write, and each batch succeeds or fails for itself.
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <memory>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "faults.h"
@@ -14,14 +16,17 @@
 using faults::Call;
 using keystone::Batch;
 using keystone::Code;
+using keystone::Deferral;
 using keystone::FsyncPolicy;
 using keystone::kMaxKeySize;
+using keystone::Status;
 using keystone::Store;
 using testing::CheckOk;
 using testing::CheckValue;
 using testing::Entry;
 using testing::LogOf;
 using testing::Set;
+using testing::WaitUntil;
 
 namespace {
 
@@ -196,4 +201,62 @@ TEST(Apply, ManyThreadsWithSeveralBatchesEachLoseNothing) {
   });
   LONGS_EQUAL(0, failed);
   LONGS_EQUAL(kThreads * kTurns * kBatches, store->Count());
+}
+
+TEST(Apply, WhereNobodyElseCommitsNothingIsDeferred) {
+  Open(FsyncPolicy::kAlways);
+  bool called = false;
+  Deferral deferral([&] { called = true; });
+  Batch batch;
+  batch.Set("key", "value");
+  CHECK_TRUE(store->ApplyOrDefer(&batch, &deferral));
+  CheckOk(batch.status());
+  CHECK_FALSE(called);
+  CheckValue(*store, "key", "value");
+}
+
+// One of two waits, to commit what has come meanwhile.
+TEST(Apply, WhatIsDeferredIsAppliedByWhoCommitsNext) {
+  Open(FsyncPolicy::kAlways);
+  faults::HoldNextSync(0);
+  Status status;
+  std::thread first([&] { status = Set(*store, "first", "1"); });
+  WaitUntil(faults::SyncIsHeld);
+  std::atomic<int> deferred{0};
+  std::atomic<int> called{0};
+  struct Other {
+    explicit Other(std::atomic<int>* called) : deferral([called] { ++*called; }) {}
+    Batch batch;
+    Deferral deferral;
+    std::thread thread;
+  };
+  std::array<Other, 2> others{Other(&called), Other(&called)};
+  for (Other& other : others) {
+    other.batch.Set("key", "value");
+    other.thread = std::thread([&] {
+      if (!store->ApplyOrDefer(&other.batch, &other.deferral)) ++deferred;
+    });
+  }
+  WaitUntil([&] { return deferred == 1; });
+  LONGS_EQUAL(0, called);
+  CHECK_EQUAL(Code::kNotFound, store->Exists("key").code());
+  faults::LetSyncGo();
+  first.join();
+  CheckOk(status);
+  for (Other& other : others) other.thread.join();
+  LONGS_EQUAL(1, deferred);
+  LONGS_EQUAL(1, called);
+  for (const Other& other : others) CheckOk(other.batch.status());
+  LONGS_EQUAL(2, faults::Count(Call::kFdatasync));
+}
+
+TEST(Apply, WhereCommitsAreNotSyncedNothingIsDeferred) {
+  Open(FsyncPolicy::kNo);
+  Deferral deferral([] { FAIL("deferred"); });
+  for (int i = 0; i < 3; i++) {
+    Batch batch;
+    batch.Set("key", std::to_string(i));
+    CHECK_TRUE(store->ApplyOrDefer(&batch, &deferral));
+  }
+  CheckValue(*store, "key", "2");
 }

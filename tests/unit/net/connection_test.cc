@@ -1,0 +1,249 @@
+#include "net/connection.h"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "faults.h"
+#include "net/sockets.h"
+#include "scratch.h"
+#include "wait.h"
+
+using keystone::ConnectionContext;
+using keystone::Fd;
+using keystone::FsyncPolicy;
+using keystone::Log;
+using keystone::Priority;
+using keystone::Registry;
+using keystone::Store;
+using testing::ReadAll;
+using testing::WaitUntil;
+
+namespace {
+
+// Of all threads but the test's own.
+std::atomic<bool> allocations_fail{false};
+thread_local bool spared = false;
+
+}  // namespace
+
+// operator new(unsigned long), replaced when the program is linked (-Wl,--wrap).
+extern "C" {
+void* __real__Znwm(size_t size);
+void* __wrap__Znwm(size_t size);
+void* __wrap__Znwm(size_t size) {
+  if (allocations_fail && !spared) throw std::bad_alloc();
+  return __real__Znwm(size);
+}
+}
+
+namespace {
+
+void Send(int fd, std::string_view bytes) {
+  LONGS_EQUAL(bytes.size(), ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL));
+}
+
+bool HasReply(int fd) {
+  char byte;
+  return ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+}  // namespace
+
+// Three clients write while the sync of another's write does not end.
+TEST_GROUP(Connection) {
+  static constexpr std::string_view kFirstLine = "SET first 1\n";
+  static constexpr std::string_view kWrite = "SET key value\n";
+
+  // A client, and the thread that serves it.
+  struct Client {
+    Client(const ConnectionContext& context, Registry* registry) {
+      std::array<int, 2> fds{-1, -1};
+      LONGS_EQUAL(0, ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()));
+      fd.reset(fds[0]);
+      Fd server(fds[1]);
+      membership = registry->Join(&server);
+      counters = membership.counters();
+      thread = std::thread([this, &context] {
+        keystone::ServeClient(context, membership);
+        membership = {};
+      });
+    }
+    ~Client() { Join(); }
+    void Join() {
+      ::shutdown(fd.get(), SHUT_WR);
+      if (thread.joinable()) thread.join();
+    }
+    uint64_t received() const { return counters->bytes_read.Get(); }
+
+    Fd fd;
+    Registry::Membership membership;
+    keystone::Counters* counters = nullptr;
+    std::thread thread;
+  };
+
+  void setup() override {
+    spared = true;
+    auto opened = Store::Open({.directory = scratch.path(), .fsync = FsyncPolicy::kAlways}, log);
+    CHECK_TRUE(opened.ok());
+    store = std::move(opened.value());
+    context.store = store.get();
+    context.log = &log;
+    faults::Clear();
+  }
+
+  void teardown() override {
+    allocations_fail = false;
+    faults::LetSyncGo();
+    clients.clear();
+    first.reset();
+    store.reset();
+    faults::Clear();
+  }
+
+  // `error`: what becomes of the sync once it is let go.
+  void HoldFirst(int error) {
+    faults::HoldNextSync(error);
+    first = std::make_unique<Client>(context, &registry);
+    Send(first->fd.get(), kFirstLine);
+    WaitUntil(faults::SyncIsHeld);
+  }
+
+  void SendWrites() {
+    for (int i = 0; i < 3; i++) clients.emplace_back(context, &registry);
+    for (Client& client : clients) Send(client.fd.get(), kWrite);
+    for (Client& client : clients) {
+      WaitUntil([&] { return client.received() == kWrite.size(); });
+    }
+  }
+
+  // Sends more on each; those whose threads have not waited receive it.
+  void CheckTwoReadOn(std::string_view more) {
+    for (Client& client : clients) Send(client.fd.get(), more);
+    WaitUntil([&] { return CountReadOn() == 2; });
+  }
+
+  int CountReadOn() {
+    int count = 0;
+    for (Client& client : clients) count += client.received() > kWrite.size() ? 1 : 0;
+    return count;
+  }
+
+  // The client sends no more.
+  static std::string RepliesOf(Client * client) {
+    ::shutdown(client->fd.get(), SHUT_WR);
+    return ReadAll(client->fd.get());
+  }
+
+  Scratch scratch;
+  Log log{Log::Sink::kStderr, static_cast<Priority>(LOG_EMERG)};
+  std::unique_ptr<Store> store;
+  Registry registry{10, {}};
+  ConnectionContext context;
+  std::unique_ptr<Client> first;
+  std::list<Client> clients;
+};
+
+TEST(Connection, ThreadsReadOnWhileOthersCommitTheirWrites) {
+  HoldFirst(0);
+  SendWrites();
+  CheckTwoReadOn("GET key\n");
+  for (Client& client : clients) CHECK_FALSE(HasReply(client.fd.get()));
+  faults::LetSyncGo();
+  STRCMP_EQUAL("OK\n", RepliesOf(first.get()).c_str());
+  for (Client& client : clients) STRCMP_EQUAL("OK\nVALUE value\n", RepliesOf(&client).c_str());
+}
+
+TEST(Connection, ATransactionOfOneWriteIsALoneWriteToo) {
+  Client client(context, &registry);
+  std::array<char, 10> replies{};
+  Send(client.fd.get(), "BEGIN\nSET key 2\n");
+  LONGS_EQUAL(10, ::recv(client.fd.get(), replies.data(), replies.size(), MSG_WAITALL));
+  Send(client.fd.get(), "COMMIT\n");
+  STRCMP_EQUAL("OK 1\nOK\n", RepliesOf(&client).c_str());
+  keystone::FoundValue found;
+  CHECK_TRUE(store->Get("key", &found).ok());
+  CHECK_TRUE(found.value() == "2");
+}
+
+TEST(Connection, AWriteThatOthersCommitIsAnsweredThoughNothingFollows) {
+  HoldFirst(0);
+  SendWrites();
+  faults::LetSyncGo();
+  for (Client& client : clients) {
+    std::array<char, 3> reply{};
+    LONGS_EQUAL(3, ::recv(client.fd.get(), reply.data(), reply.size(), MSG_WAITALL));
+    MEMCMP_EQUAL("OK\n", reply.data(), reply.size());
+  }
+}
+
+TEST(Connection, AClientThatEndsBehindItsWriteGetsTheReplyFirst) {
+  HoldFirst(0);
+  SendWrites();
+  for (Client& client : clients) ::shutdown(client.fd.get(), SHUT_WR);
+  faults::LetSyncGo();
+  for (Client& client : clients) STRCMP_EQUAL("OK\n", ReadAll(client.fd.get()).c_str());
+}
+
+TEST(Connection, ADrainAnswersWhatOthersCommit) {
+  HoldFirst(0);
+  SendWrites();
+  context.draining = true;
+  registry.ShutdownReads();
+  faults::LetSyncGo();
+  for (Client& client : clients) STRCMP_EQUAL("OK\n", ReadAll(client.fd.get()).c_str());
+}
+
+TEST(Connection, WhatTheLeaderCannotCommitIsRefusedToAll) {
+  HoldFirst(EIO);
+  SendWrites();
+  CheckTwoReadOn("EXISTS key\n");
+  faults::LetSyncGo();
+  STRNCMP_EQUAL("ERROR ", RepliesOf(first.get()).c_str(), 6);
+  for (Client& client : clients) {
+    const std::string replies = RepliesOf(&client);
+    STRNCMP_EQUAL("ERROR ", replies.c_str(), 6);
+    STRCMP_EQUAL("NOT_FOUND\n", replies.substr(replies.find('\n') + 1).c_str());
+  }
+}
+
+// So much waits in its socket that the reply has no room, until the client reads.
+TEST(Connection, AReplyThatTheLeaderCannotSendIsSentLater) {
+  HoldFirst(0);
+  SendWrites();
+  size_t junk = 0;
+  for (Client& client : clients) {
+    junk = 0;
+    const std::string block(4096, '#');
+    for (ssize_t size;
+         (size = ::send(client.membership.fd(), block.data(), block.size(), MSG_DONTWAIT)) > 0;) {
+      junk += static_cast<size_t>(size);
+    }
+  }
+  faults::LetSyncGo();
+  STRCMP_EQUAL("OK\n", RepliesOf(first.get()).c_str());
+  for (Client& client : clients) {
+    std::string all(junk + 3, '\0');
+    LONGS_EQUAL(all.size(), ::recv(client.fd.get(), all.data(), all.size(), MSG_WAITALL));
+    STRCMP_EQUAL("#OK\n", all.substr(junk - 1).c_str());
+  }
+}
+
+TEST(Connection, AClientIsClosedWhereTheLeaderHasNoMemoryForItsReply) {
+  HoldFirst(EIO);
+  SendWrites();
+  allocations_fail = true;
+  faults::LetSyncGo();
+  for (Client& client : clients) STRCMP_EQUAL("", ReadAll(client.fd.get()).c_str());
+  STRCMP_EQUAL("", ReadAll(first->fd.get()).c_str());
+}
