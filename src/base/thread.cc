@@ -4,6 +4,8 @@
 #include <sched.h>
 #include <signal.h>
 
+#include <utility>
+
 namespace keystone {
 
 void BlockSignals() {
@@ -13,10 +15,13 @@ void BlockSignals() {
   ::pthread_sigmask(SIG_SETMASK, &others, nullptr);
 }
 
-void BecomeBatchThread() {
+void SetBatchThread(bool batch) {
 #ifdef SCHED_BATCH
+  thread_local bool is_batch = false;
+  if (batch == std::exchange(is_batch, batch)) return;
   const sched_param parameters{};
-  (void)::pthread_setschedparam(::pthread_self(), SCHED_BATCH, &parameters);
+  const int policy = batch ? SCHED_BATCH : SCHED_OTHER;
+  (void)::pthread_setschedparam(::pthread_self(), policy, &parameters);
 #endif
 }
 

@@ -20,6 +20,7 @@
 
 #include "base/memory.h"
 #include "base/semaphore.h"
+#include "base/thread.h"
 #include "net/listener.h"
 
 namespace keystone {
@@ -110,6 +111,7 @@ class Connection final : private SessionHost {
   void Run() {
     SetTimeouts();
     while (Receive()) {
+      SetBatchThread(!context_.store->compacting());
       if (!Answer()) return;
       if (!deferred_ && (session_.closing() || context_.draining)) break;
     }

@@ -72,7 +72,7 @@ Status ConnectionThreads::StartThread() {
 
 void* ConnectionThreads::Main(void* self) {
   BlockSignals();
-  BecomeBatchThread();
+  SetBatchThread(true);
   static_cast<ConnectionThreads*>(self)->Run();
   return nullptr;
 }

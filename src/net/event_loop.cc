@@ -98,12 +98,13 @@ void EventLoop::Wake() {
 
 void EventLoop::Run() {
   BlockSignals();
-  BecomeBatchThread();
+  SetBatchThread(true);
   while (!stopped_) Pass();
 }
 
 // Who has more to do than one pass allows comes first in the next, and nobody waits for bytes then.
 void EventLoop::Pass() {
+  SetBatchThread(!context_.store->compacting());
   continuing_.swap(again_);
   for (EventClient* client : continuing_) {
     if (turns_.full()) turns_.TakeAll();

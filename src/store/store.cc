@@ -374,6 +374,8 @@ void Store::CancelCompaction() { parts_->compaction->Cancel(); }
 
 Status Store::Compact(CompactionMode mode) { return parts_->compaction->Run(mode); }
 
+bool Store::compacting() const { return parts_->compaction->running(); }
+
 Status Store::Clear() { return parts_->compaction->Clear(); }
 
 // ---- numbers

@@ -192,6 +192,7 @@ class Store {
   // after any error.
   Status Compact(CompactionMode mode);
   void CancelCompaction();  // and refuses later ones
+  bool compacting() const;  // costs next to nothing
 
   // Takes all keys away, for good once it returns: after a crash before that, all are still there
   // or none. Waits until everybody else is done, and stops a compaction that runs. Sequences go on.

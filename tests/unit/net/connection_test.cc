@@ -1,6 +1,8 @@
 #include "net/connection.h"
 
+#include <sched.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -75,6 +77,7 @@ TEST_GROUP(Connection) {
       membership = registry->Join(&server);
       counters = membership.counters();
       thread = std::thread([this, &context] {
+        tid = ::gettid();
         keystone::ServeClient(context, membership);
         membership = {};
       });
@@ -84,11 +87,13 @@ TEST_GROUP(Connection) {
       ::shutdown(fd.get(), SHUT_WR);
       if (thread.joinable()) thread.join();
     }
+    int policy() const { return ::sched_getscheduler(tid); }
     uint64_t received() const { return counters->bytes_read.Get(); }
 
     Fd fd;
     Registry::Membership membership;
     keystone::Counters* counters = nullptr;
+    std::atomic<pid_t> tid{0};
     std::thread thread;
   };
 
@@ -139,6 +144,17 @@ TEST_GROUP(Connection) {
     return count;
   }
 
+  static void Exchange(Client * client, std::string_view request, std::string_view reply) {
+    Send(client->fd.get(), request);
+    Expect(client, reply);
+  }
+
+  static void Expect(Client * client, std::string_view reply) {
+    std::string bytes(reply.size(), '\0');
+    LONGS_EQUAL(bytes.size(), ::recv(client->fd.get(), bytes.data(), bytes.size(), MSG_WAITALL));
+    CHECK_TRUE(bytes == reply);
+  }
+
   // The client sends no more.
   static std::string RepliesOf(Client * client) {
     ::shutdown(client->fd.get(), SHUT_WR);
@@ -166,9 +182,7 @@ TEST(Connection, ThreadsReadOnWhileOthersCommitTheirWrites) {
 
 TEST(Connection, ATransactionOfOneWriteIsALoneWriteToo) {
   Client client(context, &registry);
-  std::array<char, 10> replies{};
-  Send(client.fd.get(), "BEGIN\nSET key 2\n");
-  LONGS_EQUAL(10, ::recv(client.fd.get(), replies.data(), replies.size(), MSG_WAITALL));
+  Exchange(&client, "BEGIN\nSET key 2\n", "OK\nQUEUED\n");
   Send(client.fd.get(), "COMMIT\n");
   STRCMP_EQUAL("OK 1\nOK\n", RepliesOf(&client).c_str());
   keystone::FoundValue found;
@@ -180,11 +194,7 @@ TEST(Connection, AWriteThatOthersCommitIsAnsweredThoughNothingFollows) {
   HoldFirst(0);
   SendWrites();
   faults::LetSyncGo();
-  for (Client& client : clients) {
-    std::array<char, 3> reply{};
-    LONGS_EQUAL(3, ::recv(client.fd.get(), reply.data(), reply.size(), MSG_WAITALL));
-    MEMCMP_EQUAL("OK\n", reply.data(), reply.size());
-  }
+  for (Client& client : clients) Expect(&client, "OK\n");
 }
 
 TEST(Connection, AClientThatEndsBehindItsWriteGetsTheReplyFirst) {
@@ -215,6 +225,21 @@ TEST(Connection, WhatTheLeaderCannotCommitIsRefusedToAll) {
     STRNCMP_EQUAL("ERROR ", replies.c_str(), 6);
     STRCMP_EQUAL("NOT_FOUND\n", replies.substr(replies.find('\n') + 1).c_str());
   }
+}
+
+TEST(Connection, IsServedForLatencyWhileTheStoreCompacts) {
+  Client client(context, &registry);
+  Exchange(&client, "SET key value\n", "OK\n");
+  LONGS_EQUAL(SCHED_BATCH, client.policy());
+  faults::HoldNextSync(0);
+  std::thread compaction([this] { (void)store->Compact(keystone::CompactionMode::kOnline); });
+  WaitUntil(faults::SyncIsHeld);
+  Exchange(&client, "GET key\n", "VALUE value\n");
+  LONGS_EQUAL(SCHED_OTHER, client.policy());
+  faults::LetSyncGo();
+  compaction.join();
+  Exchange(&client, "GET key\n", "VALUE value\n");
+  LONGS_EQUAL(SCHED_BATCH, client.policy());
 }
 
 // So much waits in its socket that the reply has no room, until the client reads.

@@ -1,0 +1,30 @@
+#include "base/thread.h"
+
+#include <CppUTest/TestHarness.h>
+#include <sched.h>
+
+#include <thread>
+
+using keystone::SetBatchThread;
+
+TEST_GROUP(Thread){};
+
+TEST(Thread, IsScheduledForThroughputOrForLatency) {
+  int begun = -1;
+  int batch = -1;
+  int again = -1;
+  int ended = -1;
+  std::thread([&] {
+    begun = ::sched_getscheduler(0);
+    SetBatchThread(true);
+    batch = ::sched_getscheduler(0);
+    SetBatchThread(true);
+    again = ::sched_getscheduler(0);
+    SetBatchThread(false);
+    ended = ::sched_getscheduler(0);
+  }).join();
+  LONGS_EQUAL(SCHED_OTHER, begun);
+  LONGS_EQUAL(SCHED_BATCH, batch);
+  LONGS_EQUAL(SCHED_BATCH, again);
+  LONGS_EQUAL(SCHED_OTHER, ended);
+}
