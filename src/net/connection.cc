@@ -188,7 +188,10 @@ bool Connection::Receive() {
     input_.Added(received);
     counters_->bytes_read.Add(received);
     const bool was_deferred = deferred_;
-    if (was_deferred && !TakeBack(received)) return false;
+    if (was_deferred) {
+      if (!TakeBack(received)) return false;
+      if (!input_.bytes().empty()) return true;  // sending may have read more
+    }
     if (size >= 0) return size > 0;
     if (error == EINTR || (error == EAGAIN && was_deferred)) continue;
     if (error != EAGAIN || !(deadline_ ? WaitForRest() : WaitInSilence())) return false;
