@@ -132,7 +132,7 @@ class Connection final : private SessionHost {
   bool Receive();
   bool ReceiveAhead();
   bool WaitForRest();
-  bool WaitInSilence();
+  bool WaitInSilence(Clock::duration silent);
   bool Answer();
   void Commit(size_t used);
   bool IsAlone(size_t used) const;
@@ -157,11 +157,12 @@ class Connection final : private SessionHost {
   Session session_;
   Input input_;
 
-  // A commit that this thread does not wait for: until `applied_` all of the connection but its
-  // input is the thread's that commits.
+  // A commit that this thread does not wait for: until `applied_` all of the connection but what
+  // receives is the thread's that commits.
   Deferral deferral_;
   bool deferred_ = false;
   bool failed_ = false;  // to answer it
+  Clock::time_point applied_at_;
   Semaphore applied_;
 };
 
@@ -193,8 +194,10 @@ bool Connection::Receive() {
       if (!input_.bytes().empty()) return true;  // sending may have read more
     }
     if (size >= 0) return size > 0;
-    if (error == EINTR || (error == EAGAIN && was_deferred)) continue;
-    if (error != EAGAIN || !(deadline_ ? WaitForRest() : WaitInSilence())) return false;
+    if (error == EINTR) continue;
+    if (error != EAGAIN) return false;
+    const Clock::duration silent = was_deferred ? Clock::now() - applied_at_ : Silence();
+    if (!(deadline_ ? WaitForRest() : WaitInSilence(silent))) return false;
   }
 }
 
@@ -220,11 +223,11 @@ bool Connection::WaitForRest() {
 }
 
 // Many clients are silent most of the time, so what they don't need then is given back. False once
-// the client has been silent for as long as it may be.
-bool Connection::WaitInSilence() {
+// the client, which is `silent` for so long now, has been for as long as it may be.
+bool Connection::WaitInSilence(Clock::duration silent) {
   const bool bounded = context_.idle_timeout.count() > 0;
-  const milliseconds left = context_.idle_timeout - Silence();
-  if (bounded && left.count() == 0) return false;
+  const Clock::duration left = context_.idle_timeout - silent;
+  if (bounded && left <= Clock::duration::zero()) return false;
   input_.GiveBack();
   pollfd readable{.fd = fd_, .events = POLLIN, .revents = 0};
   const int ready = ::poll(&readable, 1, bounded ? PollTimeout(left) : -1);
@@ -280,6 +283,7 @@ void Connection::OnApplied() noexcept {
   } catch (const std::exception&) {
     failed_ = true;
   }
+  applied_at_ = Clock::now();
   applied_.Post();
 }
 

@@ -1,7 +1,7 @@
 // What the STATS of one connection count.
 //
-// One thread writes an object, any thread may read it: relaxed atomics with a single writer, so
-// counting costs the hot path no shared cache line. The registry sums them when asked.
+// One thread at a time writes a counter, any thread may read it: relaxed atomics with a single
+// writer, so counting costs the hot path no shared cache line. The registry sums them when asked.
 #ifndef KEYSTONE_NET_COUNTERS_H_
 #define KEYSTONE_NET_COUNTERS_H_
 
@@ -14,7 +14,7 @@ namespace keystone {
 
 class Counter {
  public:
-  // The owning thread only.
+  // The writing thread only.
   void Add(uint64_t n = 1) {
     value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }

@@ -1,5 +1,7 @@
 #include "net/writes.h"
 
+#include "net/command.h"
+
 namespace keystone {
 
 namespace {
@@ -26,6 +28,11 @@ bool KeyUpdate::ReplyWithCopy(std::string_view value) {
   reply_.copy = std::make_unique<const std::string>(value);
   reply_.value = *reply_.copy;
   return true;
+}
+
+bool Writes::is_small() const {
+  return replies_.size() == 1 && operations() == 1 && copies_ == 0 && text_.empty() &&
+         replies_.front().command->role != Command::Role::kCommit;
 }
 
 void Writes::StartGroup() {

@@ -131,10 +131,9 @@ class Writes {
   Batch& batch() { return groups_.back(); }  // the group that is being queued
   // All groups, to be applied together; none where nothing is to be written.
   std::span<Batch* const> batches();
-  // One operation, whose reply is short.
-  bool is_small() const {
-    return replies_.size() == 1 && operations() == 1 && copies_ == 0 && text_.empty();
-  }
+  // One operation, of a command whose reply is short and made of nothing else: no transaction,
+  // which may have looked at more.
+  bool is_small() const;
   size_t operations() const { return grouped_ + groups_.back().operations().size(); }
 
   // How many bytes all copies may take, to be set while it is empty; what they do take, once they

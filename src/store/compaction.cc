@@ -157,8 +157,14 @@ Status Compaction::StopTheWorld(Outcome* outcome) {
   return Status::Ok();
 }
 
+// Inside the gate: who takes a turn may have to commit what others have left in the queue.
+Status Compaction::Seal() {
+  const Gate::Pass pass(gate_);
+  return commit_->Seal();
+}
+
 Status Compaction::Online(Outcome* outcome) {
-  if (Status status = commit_->Seal(); !status.ok()) return status;
+  if (Status status = Seal(); !status.ok()) return status;
   SegmentSet::List old = segments_->All();
   old.pop_back();  // every one but the last is sealed and on stable storage
   Compactor compactor(directory_, index_, gate_, segment_size_bytes_, UnixTimeMs(), &cancelled_,

@@ -93,6 +93,7 @@ class Compaction {
   Status RunWithReserve(CompactionMode mode, Outcome* outcome);
   Status RunOne(CompactionMode mode, Outcome* outcome);
   Status StopTheWorld(Outcome* outcome);
+  Status Seal();
   Status Online(Outcome* outcome);
   Status MakeActive(NewSegments* segments);
   Status SwitchTo(const SegmentSet::List& now, const SegmentSet::List& old, bool* keep);

@@ -112,6 +112,7 @@ void HoldNextSync(int error) { held_sync_error = error; }
 bool SyncIsHeld() { return sync_is_held; }
 
 void LetSyncGo() {
+  held_sync_error = kNotHeld;
   sync_is_held = false;
   sync_is_held.notify_all();
 }

@@ -28,7 +28,7 @@ void TearNextWrite(int error);
 // The next fdatasync waits until LetSyncGo, and fails with `error` then; 0: it is like any other.
 void HoldNextSync(int error);
 bool SyncIsHeld();
-void LetSyncGo();
+void LetSyncGo();  // and holds no other
 
 // What statvfs says is free, until Clear().
 void SetFreeBytes(uint64_t bytes);

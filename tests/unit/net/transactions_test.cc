@@ -311,3 +311,19 @@ TEST(Transactions, WhatIsKeptUntilACommitIsBounded) {
   CHECK_EQUAL(4 * big.size(), session->Consume(input, &writes, &replies));
   CHECK_TRUE(session->has_more());
 }
+
+// What a transaction looks at besides is not among its operations.
+TEST(Transactions, OneOfOneWriteIsNoSmallWrite) {
+  std::string replies;
+  session->Consume("SET a 1\n", &writes, &replies);
+  CHECK_TRUE(writes.is_small());
+  store->Apply(writes.batches());
+  session->Committed(&writes, &replies);
+  Ask("*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n2\r\n*1\r\n$9\r\nRANDOMKEY\r\n");
+  session->Consume("*1\r\n$4\r\nEXEC\r\n", &writes, &replies);
+  LONGS_EQUAL(1, writes.operations());
+  CHECK_FALSE(writes.is_small());
+  store->Apply(writes.batches());
+  session->Committed(&writes, &replies);
+  CHECK_EQUAL("OK\n*2\r\n+OK\r\n$1\r\na\r\n"s, replies);
+}

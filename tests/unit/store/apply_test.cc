@@ -254,8 +254,9 @@ TEST(Apply, WhereCommitsAreNotSyncedNothingIsDeferred) {
   Open(FsyncPolicy::kNo);
   Deferral deferral([] { FAIL("deferred"); });
   for (int i = 0; i < 3; i++) {
+    const std::string value = std::to_string(i);
     Batch batch;
-    batch.Set("key", std::to_string(i));
+    batch.Set("key", value);
     CHECK_TRUE(store->ApplyOrDefer(&batch, &deferral));
   }
   CheckValue(*store, "key", "2");
