@@ -1,9 +1,9 @@
 // One client's thread: receive, execute all that is there, send all replies at once; again.
 //
-// Blocking I/O on a small stack; in the steady state a round costs one recv and one send. The
-// thread owns the connection's place in the registry, whose end is the last thing it does for it:
-// once the registry is empty, no connection uses anything it was lent. A last request without its
-// end is never executed.
+// Blocking I/O on a small stack; in the steady state a round costs one recv and one send, which is
+// another's where that one commits the client's write (Deferral). The thread owns the connection's
+// place in the registry, whose end is the last thing it does for it: once the registry is empty, no
+// connection uses anything it was lent. A last request without its end is never executed.
 #ifndef KEYSTONE_NET_CONNECTION_H_
 #define KEYSTONE_NET_CONNECTION_H_
 

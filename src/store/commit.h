@@ -83,7 +83,8 @@ class Commit {
   void WatchActive(SegmentWatch* watch);
 
   // Ends the active segment, on stable storage, and begins another, unless it is empty: every
-  // record there is will not be written behind any more. Takes its turn among those who Submit.
+  // record there is will not be written behind any more. Takes its turn among those who Submit, and
+  // may have to commit for them.
   Status Seal();
 
   // A compaction has put `active` in place of the old segments, all of it on stable storage: that

@@ -161,7 +161,7 @@ class Store {
   // status tells. As many as possible share one write, and under `always` one sync.
   void Apply(std::span<Batch* const> batches);
 
-  // The same for one batch, where others commit already, without waiting for them. True: it is
+  // The same for one batch, under `always` without waiting where others commit already. True: it is
   // applied. False: it will be, by one of them, who then calls the deferral's function, perhaps
   // before this returns; until that the batch and what it points to must stay as they are.
   bool ApplyOrDefer(Batch* batch, Deferral* deferral);

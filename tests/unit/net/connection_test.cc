@@ -113,8 +113,9 @@ TEST_GROUP(Connection) {
     // Whether the thread waits in that system call. True, too, where the kernel does not tell.
     bool IsIn(long call) const {
       std::ifstream file("/proc/self/task/" + std::to_string(tid) + "/syscall");
-      long number = -1;  // what is there of a thread that runs is no number
-      return !file.is_open() || (file >> number && number == call);
+      std::string number;  // or that it runs
+      file >> number;
+      return number.empty() || number == std::to_string(call);
     }
     uint64_t received() const { return counters->bytes_read.Get(); }
 
@@ -163,6 +164,16 @@ TEST_GROUP(Connection) {
       return std::count_if(clients.begin(), clients.end(),
                            [](const Client& client) { return client.IsIn(SYS_recvfrom); }) >= 2;
     });
+  }
+
+  // No reply has room where the clients have not read yet what this returns.
+  std::string LetGoWithFullSockets() {
+    HoldFirst(0);
+    SendWrites();
+    size_t filled = 0;
+    for (Client& client : clients) filled = FillSocket(client.membership.fd());
+    faults::LetSyncGo();
+    return std::string(filled, '#');
   }
 
   // Sends more on each; those whose threads have not waited receive it.
@@ -279,27 +290,19 @@ TEST(Connection, IsServedForLatencyWhileTheStoreCompacts) {
 
 // So much waits in its socket that the reply has no room, until the client reads.
 TEST(Connection, AReplyThatTheLeaderCannotSendIsSentLater) {
-  HoldFirst(0);
-  SendWrites();
-  size_t junk = 0;
-  for (Client& client : clients) junk = FillSocket(client.membership.fd());
-  faults::LetSyncGo();
+  const std::string before = LetGoWithFullSockets();
   STRCMP_EQUAL("OK\n", RepliesOf(first.get()).c_str());
-  for (Client& client : clients) Expect(&client, std::string(junk, '#') + "OK\n");
+  for (Client& client : clients) Expect(&client, before + "OK\n");
 }
 
 // A thread that waits for room reads on meanwhile.
 TEST(Connection, WhatComesBeforeALateReplyIsSentIsAnsweredToo) {
-  HoldFirst(0);
-  SendWrites();
-  size_t junk = 0;
-  for (Client& client : clients) junk = FillSocket(client.membership.fd());
-  faults::LetSyncGo();
+  const std::string before = LetGoWithFullSockets();
   for (Client& client : clients) {
     WaitUntil([&] { return client.IsIn(kSysPoll); });
     Send(client.fd.get(), "GET key\n");
     WaitUntil([&] { return client.received() > kWrite.size(); });
-    Expect(&client, std::string(junk, '#') + "OK\nVALUE value\n");
+    Expect(&client, before + "OK\nVALUE value\n");
   }
 }
 
