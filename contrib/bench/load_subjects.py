@@ -86,7 +86,8 @@ class _BareLoop:
 
 def always(context):
     """SET where each reply waits for the disk, beside a loop that does nothing else."""
-    servers = context.keystones("always", LOOPS) + context.redis("always")
+    servers = (context.keystones("always", LOOPS) + context.redis("always")
+               + context.limit_servers())
     _start(context, servers, 1000)
     loops = [_BareLoop("write+fdatasync, file grows", False),
              _BareLoop("write+fdatasync, preallocated", True)]

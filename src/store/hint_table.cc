@@ -1,7 +1,9 @@
 #include "store/hint_table.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "store/index.h"
@@ -12,6 +14,28 @@ namespace {
 
 constexpr uint64_t kWatchBytes = 256 * 1024;
 constexpr uint64_t kSampleEntries = 4096;  // tell how many there will be
+constexpr size_t kKeysAhead = 16;
+
+// A bucket sort by the tags' first bits, where there is something for the buckets.
+void SortEntries(std::vector<HintEntry>* entries) {
+  constexpr int kBits = 10;
+  constexpr size_t kBuckets = size_t{1} << kBits;
+  constexpr int kShift = 32 - kBits;
+  if (std::is_sorted(entries->begin(), entries->end())) return;
+  if (entries->size() < kBuckets) return std::sort(entries->begin(), entries->end());
+  std::array<size_t, kBuckets + 1> ends{};
+  for (const HintEntry& entry : *entries) ends[(entry.tag >> kShift) + 1]++;
+  std::partial_sum(ends.begin(), ends.end(), ends.begin());
+  std::vector<HintEntry> sorted(entries->size());
+  for (const HintEntry& entry : *entries) sorted[ends[entry.tag >> kShift]++] = entry;
+  auto begin = sorted.begin();
+  for (size_t i = 0; i < kBuckets; i++) {
+    const auto end = sorted.begin() + static_cast<ptrdiff_t>(ends[i]);
+    std::sort(begin, end);
+    begin = end;
+  }
+  entries->swap(sorted);
+}
 
 }  // namespace
 
@@ -68,24 +92,36 @@ HintedKey HintTable::WithKey(const HintEntry& entry) const {
   return {entry, (*segments_)[entry.ordinal]->bytes().data() + entry.offset + key_at};
 }
 
+// Where a key's operations lie next to each other, the keys will be compared.
+void HintTable::FetchKey(std::span<const HintEntry> entries, size_t i) const {
+  if (i + 1 >= entries.size()) return;
+  const uint32_t tag = entries[i].tag;
+  if (tag == entries[i + 1].tag || tag == entries[i - 1].tag) {
+    __builtin_prefetch(WithKey(entries[i]).key_bytes);
+  }
+}
+
 void HintTable::Sort(size_t shard) {
   std::vector<HintEntry>& entries = shards_[shard];
-  if (!std::is_sorted(entries.begin(), entries.end())) std::sort(entries.begin(), entries.end());
-  auto out = entries.begin();
+  SortEntries(&entries);
+  size_t out = 0;
   std::vector<HintedKey> run;
-  for (auto it = entries.begin(); it != entries.end();) {
-    auto end = it + 1;
-    while (end != entries.end() && end->tag == it->tag) ++end;
-    if (end - it == 1) {
-      *out++ = *it++;
+  for (size_t i = 0; i < entries.size();) {
+    size_t end = i + 1;
+    FetchKey(entries, i + kKeysAhead);
+    while (end < entries.size() && entries[end].tag == entries[i].tag) {
+      FetchKey(entries, end++ + kKeysAhead);
+    }
+    if (end - i == 1) {
+      entries[out++] = entries[i++];
       continue;
     }
     run.clear();
-    for (; it != end; ++it) run.push_back(WithKey(*it));
+    for (; i < end; i++) run.push_back(WithKey(entries[i]));
     const size_t count = DropOverwritten(run.data(), run.size());
-    for (size_t i = 0; i < count; i++) *out++ = run[i].entry;
+    for (size_t kept = 0; kept < count; kept++) entries[out++] = run[kept].entry;
   }
-  entries.erase(out, entries.end());
+  entries.resize(out);
 }
 
 uint64_t HintTable::Count() const {

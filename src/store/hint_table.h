@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -51,6 +52,7 @@ class HintTable {
   void Add(uint32_t ordinal, const PlacedRecord& placed);
   void Reserve(uint64_t bytes_read, uint64_t bytes_to_read);
   HintedKey WithKey(const HintEntry& entry) const;
+  void FetchKey(std::span<const HintEntry> entries, size_t i) const;
 
   const SegmentSet::List* segments_;
   uint64_t seed_;

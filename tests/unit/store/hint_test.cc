@@ -269,6 +269,29 @@ TEST(HintTable, KeysOfTheSamePositionAreKeptApart) {
   CHECK_TRUE(Found(table) == expected);
 }
 
+TEST(HintTable, AShardOfManyOperationsIsPutInOrder) {
+  std::vector<std::string> keys;  // all of the first shard
+  for (int i = 0; keys.size() < 1500; i++) {
+    std::string key = "k" + std::to_string(i);
+    if (keystone::Index::Position(key, 0) >> 32 == 0) keys.push_back(std::move(key));
+  }
+  std::mt19937 random(7);
+  std::string records;
+  std::map<std::string, uint64_t> offsets;
+  for (uint64_t sequence = 1; sequence <= 6000; sequence++) {
+    const std::string& key = keys[random() % keys.size()];
+    offsets[key] = 64 + records.size();
+    records += EncodeSet(sequence, key, "1");
+  }
+  Open(records);
+  HintTable table(&segments, 0);
+  (void)table.Fill(0, 64, segments[0]->size(), 1, [](uint64_t, uint64_t) { return true; });
+  std::set<std::string> expected;
+  for (const auto& [key, offset] : offsets) expected.insert(key + "@" + std::to_string(offset));
+  CHECK_TRUE(Found(table) == expected);
+  LONGS_EQUAL(offsets.size(), table.Count());
+}
+
 TEST(HintTable, KnowsWhenTheLastOperationOfAKeyExpires) {
   Open(EncodeExpiring(1, "a", "1", 1000) + EncodeSet(2, "b", "1") +
        EncodeExpiring(3, "b", "2", 2000) + EncodeExpiring(4, "c", "1", 3000) +
