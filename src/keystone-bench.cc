@@ -7,7 +7,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <memory>
 #include <string>
 #include <utility>
 
@@ -67,7 +66,7 @@ int RunLoad(const BenchOptions& options) {
   RaiseDescriptorLimit();
   auto addresses = EndpointAddresses::Find(options.endpoint);
   if (!addresses.ok()) return Fail(addresses.status(), ConnectExit(addresses.status()));
-  auto load = Load::Connect(options.load, std::move(addresses.value()), stop.value().get());
+  auto load = BenchLoad::Connect(options.load, std::move(addresses.value()), stop.value().get());
   if (!load.ok()) return Fail(load.status(), ConnectExit(load.status()));
   if (options.load.preload) {
     if (Status status = load.value()->Preload(); !status.ok()) return Fail(status, kProblemExit);

@@ -135,7 +135,7 @@ bool Is(const std::string& command, const char* name) {
 void AppendFirst(const std::string& command, std::string_view word, std::string* request) {
   const bool is_prefix = Is(command, "KEYS") && word.ends_with('*');
   if (is_prefix) word.remove_suffix(1);
-  AppendKey(word, request);
+  AppendRequestKey(word, request);
   if (is_prefix) *request += '*';
 }
 
@@ -154,13 +154,14 @@ Status MakeRequest(const std::vector<std::string>& words, std::string* request) 
   if (words.size() > 2 && joins) {
     std::string value = words[2];
     for (size_t i = 3; i < words.size(); ++i) value.append(" ").append(words[i]);
-    AppendValue(value, &request->append(" "));
+    AppendRequestValue(value, &request->append(" "));
   }
-  for (size_t i = 2; i < words.size() && !joins; ++i) AppendKey(words[i], &request->append(" "));
+  for (size_t i = 2; i < words.size() && !joins; ++i)
+    AppendRequestKey(words[i], &request->append(" "));
   return Status::Ok();
 }
 
-int PrintReply(const Reply& reply) {
+int PrintReply(const ServerReply& reply) {
   const std::string_view text = ReplyText(reply.first);
   if (reply.first == "NOT_FOUND") {
     std::fputs("not found\n", stderr);

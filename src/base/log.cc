@@ -77,8 +77,10 @@ class Line {
 
 void Log::Write(Priority priority, const char* format, ...) const noexcept {
   if (!Enabled(priority)) return;
-  std::array<char, 32> prefix{};
-  if (sink_ == Sink::kStderr) std::snprintf(prefix.data(), prefix.size(), "keystoned: ");
+  std::array<char, 64> prefix{};
+  if (sink_ == Sink::kStderr) {
+    std::snprintf(prefix.data(), prefix.size(), "%.40s: ", program_invocation_short_name);
+  }
   if (sink_ == Sink::kStderrJournal) {
     std::snprintf(prefix.data(), prefix.size(), "<%d>", static_cast<int>(priority));
   }

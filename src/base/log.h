@@ -23,7 +23,7 @@ class Log {
  public:
   enum class Sink {
     kSyslog,         // openlog(3) has been called
-    kStderr,         // "keystoned: message"
+    kStderr,         // "PROGRAM: message", by the name it was started by
     kStderrJournal,  // "<N>message", as systemd's journal reads it
   };
 

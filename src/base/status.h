@@ -7,6 +7,7 @@
 #define KEYSTONE_BASE_STATUS_H_
 
 #include <cstdint>
+#include <new>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,7 +17,7 @@ namespace keystone {
 
 enum class Code : uint8_t {
   kOk,
-  kNotFound,    // no such key
+  kNotFound,    // no such key, or a file that may be missing
   kInvalid,     // an argument that can't be used
   kBusy,        // the same operation is under way
   kCancelled,   // stopped on request before it took effect
@@ -30,7 +31,7 @@ enum class Code : uint8_t {
   kPermission,  // not allowed, or ownership that can't be trusted
   kConfig,      // a bad configuration file
   kUsage,       // a bad command line
-  kSystem,      // out of threads, processes or descriptors
+  kSystem,      // out of memory, threads, processes, descriptors or segments
 };
 
 class [[nodiscard]] Status {
@@ -44,6 +45,8 @@ class [[nodiscard]] Status {
   // "operation object: strerror(error)"; the code follows from `error`. Never throws: where memory
   // runs out, "error 5" has to do.
   static Status FromErrno(std::string_view operation, std::string_view object, int error);
+  // So short that it takes none.
+  static Status OutOfMemory(Code code = Code::kSystem) { return {code, "out of memory"}; }
 
   bool ok() const { return code_ == Code::kOk; }
   Code code() const { return code_; }
@@ -56,6 +59,16 @@ class [[nodiscard]] Status {
   Code code_ = Code::kOk;
   std::string message_;
 };
+
+// What `work` returns; OutOfMemory where it runs out of it.
+template <class Work>
+Status UnlessOutOfMemory(const Work& work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return Status::OutOfMemory();
+  }
+}
 
 // A value, or why there is none. value() may only be called when ok().
 template <class T>

@@ -45,7 +45,7 @@ BenchCommand CommandOf(uint64_t request) {
 
 }  // namespace
 
-Load::Load(const LoadOptions& options, EndpointAddresses addresses, int stop)
+BenchLoad::BenchLoad(const LoadOptions& options, EndpointAddresses addresses, int stop)
     : options_(options),
       addresses_(std::move(addresses)),
       values_(options.value_size_bytes),
@@ -57,9 +57,9 @@ Load::Load(const LoadOptions& options, EndpointAddresses addresses, int stop)
 
 // ---- connections
 
-Result<std::unique_ptr<Load>> Load::Connect(const LoadOptions& options, EndpointAddresses addresses,
-                                            int stop) {
-  std::unique_ptr<Load> load(new Load(options, std::move(addresses), stop));
+Result<std::unique_ptr<BenchLoad>> BenchLoad::Connect(const LoadOptions& options,
+                                                      EndpointAddresses addresses, int stop) {
+  std::unique_ptr<BenchLoad> load(new BenchLoad(options, std::move(addresses), stop));
   if (!load->epoll_.valid()) return Status::FromErrno("create", "an epoll descriptor", errno);
   epoll_event event{.events = EPOLLIN, .data = {.u64 = kStopEvent}};
   if (::epoll_ctl(load->epoll_.get(), EPOLL_CTL_ADD, stop, &event) < 0) {
@@ -71,7 +71,7 @@ Result<std::unique_ptr<Load>> Load::Connect(const LoadOptions& options, Endpoint
   return load;
 }
 
-Status Load::Open(Connection* connection) {
+Status BenchLoad::Open(Connection* connection) {
   auto fd = addresses_.Connect();
   if (!fd.ok()) return fd.status();
   connection->fd = std::move(fd.value());
@@ -84,27 +84,27 @@ Status Load::Open(Connection* connection) {
 }
 
 // With a reset, so that the client's ports don't run out in TIME_WAIT.
-void Load::Close(Connection* connection) {
+void BenchLoad::Close(Connection* connection) {
   const linger reset{.l_onoff = 1, .l_linger = 0};
   (void)::setsockopt(connection->fd.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
   connection->fd.reset();
 }
 
-void Load::Lose(Connection* connection, std::string_view reason) {
+void BenchLoad::Lose(Connection* connection, std::string_view reason) {
   connection->fd.reset();
   if (!std::exchange(connection->active, false)) return;
   Problem(&result_.errors, "connection lost: " + std::string(reason));
   active_--;
 }
 
-void Load::Problem(uint64_t* counter, std::string_view what) {
+void BenchLoad::Problem(uint64_t* counter, std::string_view what) {
   (*counter)++;
   if (result_.first_problem.empty()) result_.first_problem = what;
 }
 
 // ---- phases
 
-Status Load::Preload() {
+Status BenchLoad::Preload() {
   preloading_ = true;
   end_ns_ = kForever;
   result_ = {};
@@ -115,7 +115,7 @@ Status Load::Preload() {
   return {Code::kIo, "store the keys: " + result_.first_problem};
 }
 
-LoadResult Load::Run() {
+LoadResult BenchLoad::Run() {
   result_ = {};
   const double cpu_before = ProcessorSeconds();
   const uint64_t start = NowNs();
@@ -128,7 +128,7 @@ LoadResult Load::Run() {
   return result_;
 }
 
-void Load::Drive() {
+void BenchLoad::Drive() {
   Progress progress(Progress::Unit::kEntries, options_.keys,
                     preloading_ && ::isatty(STDERR_FILENO) == 1);
   for (Connection& connection : connections_) {
@@ -144,7 +144,7 @@ void Load::Drive() {
 }
 
 // Handles what has happened; false once the run has to end.
-bool Load::WaitForEvents() {
+bool BenchLoad::WaitForEvents() {
   const int count =
       ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), 100);
   for (int i = 0; i < count; i++) {
@@ -162,7 +162,7 @@ bool Load::WaitForEvents() {
   return false;
 }
 
-void Load::GiveUp() {
+void BenchLoad::GiveUp() {
   for (const Connection& connection : connections_) {
     for (size_t i = connection.answered; connection.fd.valid() && i < connection.batch.size();
          i++) {
@@ -173,21 +173,21 @@ void Load::GiveUp() {
 
 // ---- requests
 
-size_t Load::NextBatchSize(uint64_t now_ns) const {
+size_t BenchLoad::NextBatchSize(uint64_t now_ns) const {
   if (!preloading_) return now_ns < end_ns_ ? options_.pipeline : 0;
   const size_t fitting = kPreloadBatchBytes / (options_.value_size_bytes + 1);
   const size_t size = std::clamp(fitting, size_t{1}, kPreloadBatch);
   return std::min<uint64_t>(size, options_.keys - next_key_);
 }
 
-uint64_t Load::NextRequest() {
+uint64_t BenchLoad::NextRequest() {
   if (preloading_) return next_key_++ << 1;
   const bool get = random_.Below(options_.sets + options_.gets) >= options_.sets;
   return random_.Below(options_.keys) << 1 | uint64_t{get};
 }
 
 // Sends the next batch, or leaves the connection idle where there is none.
-void Load::StartBatch(Connection* connection) {
+void BenchLoad::StartBatch(Connection* connection) {
   const uint64_t now_ns = NowNs();
   const size_t size = NextBatchSize(now_ns);
   connection->answered = 0;
@@ -215,7 +215,7 @@ void Load::StartBatch(Connection* connection) {
 }
 
 // Sends `bytes`, or with none what is left of a batch. What the socket does not take stays in out.
-void Load::Send(Connection* connection, std::string_view bytes) {
+void BenchLoad::Send(Connection* connection, std::string_view bytes) {
   const bool rest = bytes.empty();
   if (rest) bytes = std::string_view(connection->out).substr(connection->out_sent);
   const ssize_t sent =
@@ -236,7 +236,7 @@ void Load::Send(Connection* connection, std::string_view bytes) {
   }
 }
 
-void Load::WatchWritable(Connection* connection, bool wanted) {
+void BenchLoad::WatchWritable(Connection* connection, bool wanted) {
   epoll_event event{.events = EPOLLIN, .data = {}};
   if (wanted) event.events |= EPOLLOUT;
   event.data.u64 = static_cast<uint64_t>(connection - connections_.data());
@@ -245,7 +245,7 @@ void Load::WatchWritable(Connection* connection, bool wanted) {
 
 // ---- replies
 
-void Load::Receive(Connection* connection) {
+void BenchLoad::Receive(Connection* connection) {
   bool closed = false;
   const std::string_view bytes = ReceiveBytes(connection, &closed);
   if (closed) return Lose(connection, errno == 0 ? "closed by the server" : std::strerror(errno));
@@ -269,7 +269,7 @@ void Load::Receive(Connection* connection) {
 
 // All that is there and no reply yet: in the shared buffer, or behind the beginning of a reply that
 // came before. `closed` says that no more comes; errno why, 0 for an end in order.
-std::string_view Load::ReceiveBytes(Connection* connection, bool* closed) {
+std::string_view BenchLoad::ReceiveBytes(Connection* connection, bool* closed) {
   std::string& in = connection->in;
   const size_t before = in.size();
   if (before > 0) in.resize(before + kReceiveSize);
@@ -284,7 +284,7 @@ std::string_view Load::ReceiveBytes(Connection* connection, bool* closed) {
 }
 
 // Counts the replies that `bytes` begin with; `taken` is their size. False where a reply is none.
-bool Load::TakeReplies(Connection* connection, std::string_view bytes, size_t* taken) {
+bool BenchLoad::TakeReplies(Connection* connection, std::string_view bytes, size_t* taken) {
   const uint64_t latency_ns = last_reply_ns_ - connection->sent_ns;
   while (connection->answered < connection->batch.size() && *taken < bytes.size()) {
     const uint64_t request = connection->batch[connection->answered];
@@ -300,7 +300,7 @@ bool Load::TakeReplies(Connection* connection, std::string_view bytes, size_t* t
   return true;
 }
 
-void Load::Judge(uint64_t request, const BenchReply& reply) {
+void BenchLoad::Judge(uint64_t request, const BenchReply& reply) {
   const auto complain = [&](uint64_t* counter, std::string_view what) {
     Problem(counter, std::string(BenchKey(request >> 1).text()) + ": " + std::string(what));
   };

@@ -15,7 +15,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -28,7 +27,7 @@
 namespace keystone {
 
 struct LoadOptions {
-  Protocol protocol = Protocol::kLine;
+  BenchProtocol protocol = BenchProtocol::kLine;
   size_t clients = 50;
   size_t pipeline = 1;  // requests a batch
   double seconds = 10;
@@ -53,11 +52,11 @@ struct LoadResult {
   double client_cores = 0;  // processor time that the load itself took, a second
 };
 
-class Load {
+class BenchLoad {
  public:
   // Connects all clients. A run ends early once `stop` can be read; nothing is read from it.
-  static Result<std::unique_ptr<Load>> Connect(const LoadOptions& options,
-                                               EndpointAddresses addresses, int stop);
+  static Result<std::unique_ptr<BenchLoad>> Connect(const LoadOptions& options,
+                                                    EndpointAddresses addresses, int stop);
 
   // Stores every key, with a bar on a terminal. Any error ends it.
   Status Preload();
@@ -77,7 +76,7 @@ class Load {
     size_t out_sent = 0;
   };
 
-  Load(const LoadOptions& options, EndpointAddresses addresses, int stop);
+  BenchLoad(const LoadOptions& options, EndpointAddresses addresses, int stop);
 
   Status Open(Connection* connection);
   void Close(Connection* connection);

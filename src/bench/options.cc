@@ -130,13 +130,13 @@ Status ParseRatio(const std::string& text, LoadOptions* load) {
   return UsageError("bad --ratio '" + text + "': two numbers, as in 1:9");
 }
 
-Status ParseProtocol(const std::string& text, Protocol* protocol) {
+Status ParseProtocol(const std::string& text, BenchProtocol* protocol) {
   if (text == "line")
-    *protocol = Protocol::kLine;
+    *protocol = BenchProtocol::kLine;
   else if (text == "resp")
-    *protocol = Protocol::kResp;
+    *protocol = BenchProtocol::kResp;
   else if (text == "memcached")
-    *protocol = Protocol::kMemcached;
+    *protocol = BenchProtocol::kMemcached;
   else
     return UsageError("bad --protocol '" + text + "': line, resp or memcached");
   return Status::Ok();

@@ -103,31 +103,31 @@ BenchReply ParseMemcached(BenchCommand command, std::string_view bytes) {
 
 }  // namespace
 
-void AppendGet(Protocol protocol, std::string_view key, std::string* out) {
+void AppendGet(BenchProtocol protocol, std::string_view key, std::string* out) {
   switch (protocol) {
-    case Protocol::kLine:
+    case BenchProtocol::kLine:
       out->append("GET ").append(key).append("\n");
       return;
-    case Protocol::kResp:
+    case BenchProtocol::kResp:
       out->append("*2\r\n$3\r\nGET\r\n");
       AppendBulk(key, out);
       return;
-    case Protocol::kMemcached:
+    case BenchProtocol::kMemcached:
       out->append("get ").append(key).append("\r\n");
       return;
   }
 }
 
-void AppendSet(Protocol protocol, uint64_t key_number, const BenchValues& values,
+void AppendSet(BenchProtocol protocol, uint64_t key_number, const BenchValues& values,
                std::string* out) {
   const BenchKey key(key_number);
   switch (protocol) {
-    case Protocol::kLine:
+    case BenchProtocol::kLine:
       out->append("SET ").append(key.text()).append(" ");
       values.Append(key_number, out);
       out->append("\n");
       return;
-    case Protocol::kResp:
+    case BenchProtocol::kResp:
       out->append("*3\r\n$3\r\nSET\r\n");
       AppendBulk(key.text(), out);
       out->append("$");
@@ -136,7 +136,7 @@ void AppendSet(Protocol protocol, uint64_t key_number, const BenchValues& values
       values.Append(key_number, out);
       out->append("\r\n");
       return;
-    case Protocol::kMemcached:
+    case BenchProtocol::kMemcached:
       out->append("set ").append(key.text()).append(" 0 0 ");
       AppendNumber(values.size_bytes(), out);
       out->append("\r\n");
@@ -146,13 +146,13 @@ void AppendSet(Protocol protocol, uint64_t key_number, const BenchValues& values
   }
 }
 
-BenchReply ParseReply(Protocol protocol, BenchCommand command, std::string_view bytes) {
+BenchReply ParseReply(BenchProtocol protocol, BenchCommand command, std::string_view bytes) {
   switch (protocol) {
-    case Protocol::kLine:
+    case BenchProtocol::kLine:
       return ParseLine(command, bytes);
-    case Protocol::kResp:
+    case BenchProtocol::kResp:
       return ParseResp(command, bytes);
-    case Protocol::kMemcached:
+    case BenchProtocol::kMemcached:
       return ParseMemcached(command, bytes);
   }
   return {.kind = Kind::kInvalid};

@@ -12,12 +12,13 @@
 
 namespace keystone {
 
-enum class Protocol : uint8_t { kLine, kResp, kMemcached };
+enum class BenchProtocol : uint8_t { kLine, kResp, kMemcached };
 enum class BenchCommand : uint8_t { kSet, kGet };
 
 // Append a request to `out`.
-void AppendGet(Protocol protocol, std::string_view key, std::string* out);
-void AppendSet(Protocol protocol, uint64_t key_number, const BenchValues& values, std::string* out);
+void AppendGet(BenchProtocol protocol, std::string_view key, std::string* out);
+void AppendSet(BenchProtocol protocol, uint64_t key_number, const BenchValues& values,
+               std::string* out);
 
 struct BenchReply {
   enum class Kind : uint8_t {
@@ -35,7 +36,7 @@ struct BenchReply {
 };
 
 // The reply to `command` that `bytes` begin with.
-BenchReply ParseReply(Protocol protocol, BenchCommand command, std::string_view bytes);
+BenchReply ParseReply(BenchProtocol protocol, BenchCommand command, std::string_view bytes);
 
 }  // namespace keystone
 

@@ -18,13 +18,13 @@ void Append(std::string* out, const char* format, ...) {
   out->append(line);
 }
 
-const char* Name(Protocol protocol) {
+const char* Name(BenchProtocol protocol) {
   switch (protocol) {
-    case Protocol::kLine:
+    case BenchProtocol::kLine:
       return "line";
-    case Protocol::kResp:
+    case BenchProtocol::kResp:
       return "resp";
-    case Protocol::kMemcached:
+    case BenchProtocol::kMemcached:
       return "memcached";
   }
   return "";

@@ -33,7 +33,7 @@ bool ParseCount(std::string_view line, size_t* count) {
 
 }  // namespace
 
-void AppendKey(std::string_view key, std::string* line) {
+void AppendRequestKey(std::string_view key, std::string* line) {
   const bool plain =
       !key.empty() && !key.starts_with(kBase64Prefix) &&
       // The server takes a last word HTTP/... for a browser and hangs up.
@@ -46,7 +46,7 @@ void AppendKey(std::string_view key, std::string* line) {
   }
 }
 
-void AppendValue(std::string_view value, std::string* line) {
+void AppendRequestValue(std::string_view value, std::string* line) {
   const bool plain =
       !value.starts_with(kBase64Prefix) &&
       std::none_of(value.begin(), value.end(), [](char c) { return IsControl(c) && c != '\t'; });
@@ -155,10 +155,10 @@ Result<std::string_view> Client::ReadLine() {
   return line;
 }
 
-Result<Reply> Client::ReadReply(bool with_lines) {
+Result<ServerReply> Client::ReadReply(bool with_lines) {
   auto line = ReadLine();
   if (!line.ok()) return line.status();
-  Reply reply;
+  ServerReply reply;
   reply.first = line.value();
   if (!with_lines || IsError(reply.first)) return reply;
   size_t count = 0;
@@ -173,7 +173,7 @@ Result<Reply> Client::ReadReply(bool with_lines) {
   return reply;
 }
 
-Result<Reply> Client::Ask(std::string_view request) {
+Result<ServerReply> Client::Ask(std::string_view request) {
   Send(request);
   Send("\n");
   return ReadReply(RepliesWithLines(request.substr(0, request.find(' '))));

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -19,8 +20,8 @@ namespace keystone {
 inline constexpr std::string_view kBase64Prefix = "base64:";
 
 // Append a key or a value in the form that a request line can carry, whatever its bytes are.
-void AppendKey(std::string_view key, std::string* line);
-void AppendValue(std::string_view value, std::string* line);
+void AppendRequestKey(std::string_view key, std::string* line);
+void AppendRequestValue(std::string_view value, std::string* line);
 
 // The bytes that a key or value in a reply stands for.
 Result<std::string> DecodeText(std::string_view text);
@@ -32,7 +33,7 @@ bool IsError(std::string_view reply_line);
 // What stands behind the first word: the reason of an ERROR, the value of a VALUE.
 std::string_view ReplyText(std::string_view reply_line);
 
-struct Reply {
+struct ServerReply {
   std::string first;               // the reply line itself
   std::vector<std::string> lines;  // what it announced, if it did
 };
@@ -60,10 +61,10 @@ class Client {
   bool closed() const { return closed_; }
 
   // Waits for the whole reply to the oldest request that was not answered yet.
-  Result<Reply> ReadReply(bool with_lines);
+  Result<ServerReply> ReadReply(bool with_lines);
 
   // One request line (without LF) and its reply. No other request may be under way.
-  Result<Reply> Ask(std::string_view request);
+  Result<ServerReply> Ask(std::string_view request);
 
   const std::string& name() const { return name_; }
 

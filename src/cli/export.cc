@@ -17,7 +17,7 @@ constexpr size_t kFlushSize = 65536;
 
 std::string ScanRequest(std::string_view cursor, std::string_view prefix) {
   std::string request = "SCAN " + std::string(cursor) + " 1000";
-  if (!prefix.empty()) AppendKey(prefix, &request.append(" "));
+  if (!prefix.empty()) AppendRequestKey(prefix, &request.append(" "));
   return request + "\n";
 }
 
@@ -25,7 +25,7 @@ std::string ScanRequest(std::string_view cursor, std::string_view prefix) {
 Status AppendGet(std::string_view key_text, std::string* request) {
   auto key = DecodeText(key_text);
   if (!key.ok()) return {Code::kIo, "SCAN: " + key.status().message()};
-  AppendKey(key.value(), &request->append("GET "));
+  AppendRequestKey(key.value(), &request->append("GET "));
   request->append("\n");
   return Status::Ok();
 }

@@ -29,9 +29,9 @@ Status AppendSet(std::string_view line, std::string* request) {
   auto value = DecodeText(line.substr(tab + 1));
   if (!value.ok()) return {Code::kInvalid, "value: " + value.status().message()};
   request->append("SET ");
-  AppendKey(key.value(), request);
+  AppendRequestKey(key.value(), request);
   request->append(" ");
-  AppendValue(value.value(), request);
+  AppendRequestValue(value.value(), request);
   request->append("\n");
   return Status::Ok();
 }

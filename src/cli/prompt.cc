@@ -11,7 +11,6 @@
 #include <clocale>
 #include <cstdlib>
 #include <cstring>
-#include <iterator>
 #include <memory>
 #include <string>
 
@@ -67,7 +66,7 @@ class History {
   std::string path_;
 };
 
-std::string Printable(const Reply& reply) {
+std::string Printable(const ServerReply& reply) {
   std::string text = reply.first + "\n";
   for (const std::string& line : reply.lines) text += line + "\n";
   return text;

@@ -1,6 +1,7 @@
 // What the administrator asked for: the command line over the configuration file over defaults.
 //
-// Each option is documented once, in the table of options.cc, which --help prints.
+// Names, defaults and the texts of --help are in one table, in options.cc; keystoned.conf(5)
+// explains them.
 #ifndef KEYSTONE_DAEMON_OPTIONS_H_
 #define KEYSTONE_DAEMON_OPTIONS_H_
 

@@ -1,7 +1,6 @@
 #include "log/check_hint.h"
 
 #include <algorithm>
-#include <utility>
 #include <vector>
 
 #include "store/hint.h"

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <future>
-#include <memory>
-#include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -18,7 +16,6 @@ namespace keystone {
 namespace {
 
 constexpr std::chrono::milliseconds kInterval{100};
-constexpr size_t kNameSize = 16;  // "000000000001.log", of which a new one's begins with that
 
 // Bytes of segments, finished ones or not, with numbers above `number`; 0 where nobody can tell.
 uint64_t BytesBehind(const std::string& directory, uint64_t number) {
@@ -27,7 +24,7 @@ uint64_t BytesBehind(const std::string& directory, uint64_t number) {
   uint64_t bytes = 0;
   for (const std::string& name : names.value()) {
     struct stat info {};
-    if (SegmentNumber(name.substr(0, kNameSize)).value_or(0) > number &&
+    if (SegmentNumber(name.substr(0, kSegmentNameSize)).value_or(0) > number &&
         ::stat(std::string(directory).append("/").append(name).c_str(), &info) == 0) {
       bytes += static_cast<uint64_t>(info.st_size);
     }

@@ -15,7 +15,7 @@ namespace keystone {
 
 enum class CompactionStep { kRead, kWrite };
 
-// Called now and then by the thread that compacts; bytes.
+// Called now and then, on the thread that has called Compact; bytes.
 using CompactionProgress = std::function<void(CompactionStep, uint64_t done, uint64_t total)>;
 
 // Puts a line about what it did in `summary`. kCorrupt: there is no store, or a damaged one;

@@ -16,8 +16,6 @@ namespace keystone {
 
 namespace {
 
-constexpr uint64_t kManifestLimit = 64u << 20;
-
 // Segments that stay as they are, or whose records are written anew together.
 struct Part {
   std::vector<const Source*> sources;
@@ -213,7 +211,7 @@ class Repairer {
   // Not moved: there is one at any time.
   Status CopyManifestAside() {
     if (!Exists(kManifestName)) return Status::Ok();
-    auto text = ReadSmallFile(PathOf(kManifestName), kManifestLimit);
+    auto text = ReadSmallFile(PathOf(kManifestName), kMaxManifestSize);
     if (!text.ok()) return text.status();
     const std::string aside = FreeName(std::string(kManifestName) + kAsideSuffix);
     done_.push_back(std::string(kManifestName) + ": copied aside to " + aside);

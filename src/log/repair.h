@@ -23,7 +23,7 @@ namespace keystone {
 // Takes a line for people, without its end.
 using Teller = std::function<void(const std::string&)>;
 
-// The directory must be locked; for a dry run, or be nobody's. Tells what is damaged and lost and
+// The directory must be locked, or for a dry run be nobody's. Tells what is damaged and lost and
 // what was done. Ok: the store is whole. kCorrupt: a dry run has found damage, or there is no store
 // that could be repaired. kIo, kNoSpace and others: not finished, to be tried again.
 Status Repair(const std::string& directory, bool dry_run, const Teller& tell);

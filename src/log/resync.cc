@@ -1,6 +1,5 @@
 #include "log/resync.h"
 
-#include <algorithm>
 #include <boost/endian/conversion.hpp>
 #include <optional>
 #include <vector>
@@ -26,7 +25,8 @@ const unsigned char* Unsigned(std::string_view bytes) {
 uint64_t FindRecord(std::string_view bytes, uint64_t offset, RecordView* record) {
   for (; offset + kRecordHeaderSize <= bytes.size(); offset++) {
     // Most other bytes have flags that no record has.
-    if (bytes[offset + 23] != 0 || static_cast<unsigned char>(bytes[offset + 22]) > 7) continue;
+    if (bytes[offset + 23] != 0 || static_cast<unsigned char>(bytes[offset + 22]) > kKnownFlags)
+      continue;
     if (DecodeRecord(bytes.substr(offset), record) == RecordState::kValid) return offset;
   }
   return bytes.size();

@@ -21,7 +21,6 @@
 #include <vector>
 
 #include "log/resync.h"
-#include "store/record.h"
 
 namespace keystone {
 

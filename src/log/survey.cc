@@ -3,13 +3,10 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <boost/endian/conversion.hpp>
 #include <charconv>
-#include <cstdio>
 #include <map>
 #include <utility>
 
-#include "base/crc32.h"
 #include "base/file.h"
 #include "log/check.h"
 #include "store/directory.h"
@@ -19,28 +16,8 @@ namespace keystone {
 
 namespace {
 
-using boost::endian::load_little_u32;
-
-constexpr uint64_t kManifestLimit = 64u << 20;
-
 Status NotHere(const std::string& directory) {
   return {Code::kCorrupt, directory + ": there is no store in it"};
-}
-
-// A text whose own checksum holds was meant as it is.
-bool IsOfNewerVersion(std::string_view manifest) {
-  constexpr size_t kCrcLine = 15;  // "crc32 b68df8f7\n"
-  if (!manifest.starts_with("keystonelight-manifest ") || manifest.size() < kCrcLine) return false;
-  const std::string_view text = manifest.substr(0, manifest.size() - kCrcLine);
-  char line[kCrcLine + 1];
-  std::snprintf(line, sizeof line, "crc32 %08x\n", Crc32(text));
-  return manifest.substr(text.size()) == line;
-}
-
-bool HeaderHolds(std::string_view bytes) {
-  return bytes.size() >= kSegmentHeaderSize && bytes.starts_with("KEYSTONE") &&
-         load_little_u32(reinterpret_cast<const unsigned char*>(bytes.data()) + 60) ==
-             Crc32(bytes.substr(0, 60));
 }
 
 class Surveyor {
@@ -68,8 +45,7 @@ class Surveyor {
  private:
   // Of "000000000001.log", "000000000001.log.damaged" and the like; else 0.
   static uint64_t NumberInFront(const std::string& name) {
-    constexpr size_t kNameSize = 16;
-    return SegmentNumber(name.substr(0, kNameSize)).value_or(0);
+    return SegmentNumber(name.substr(0, kSegmentNameSize)).value_or(0);
   }
 
   bool Exists(const std::string& name) const {
@@ -83,12 +59,12 @@ class Surveyor {
       survey_.manifest_problem = "missing";
       return Status::Ok();
     }
-    auto text = ReadSmallFile(PathOf(kManifestName), kManifestLimit);
+    auto text = ReadSmallFile(PathOf(kManifestName), kMaxManifestSize);
     if (!text.ok()) return text.status();
     auto manifest = ParseManifest(text.value());
     if (manifest.ok()) {
       survey_.manifest = std::move(manifest.value());
-    } else if (IsOfNewerVersion(text.value())) {
+    } else if (ManifestIsIntact(text.value())) {  // of a newer version
       return {Code::kCorrupt, directory_ + "/" + manifest.status().message()};
     } else {
       survey_.manifest_problem =
@@ -282,7 +258,7 @@ class Surveyor {
     auto header = DecodeSegmentHeader(source->bytes());
     if (header.ok()) {
       source->header = header.value();
-    } else if (HeaderHolds(source->bytes())) {
+    } else if (SegmentHeaderIsIntact(source->bytes())) {
       return Status(Code::kCorrupt, PathOf(name) + ": offset 0: " + header.status().message());
     } else {
       source->problem = header.status().message();

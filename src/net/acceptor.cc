@@ -34,7 +34,7 @@ bool IsExhausted(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-// Then whoever wants to run does: a storm of clients that only connect and go could have all the
+// After so many clients that left unserved, the thread yields: a storm of them could have all the
 // processor that there is, at the cost of those that are served.
 constexpr unsigned kGonePerYield = 8;
 
@@ -45,7 +45,7 @@ bool IsGone(int fd) {
   return size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR);
 }
 
-// One thread at a time: it arms the socket again.
+// One thread at a time is told of a client; whoever was arms the socket again.
 constexpr uint32_t kOneClient = EPOLLIN | EPOLLONESHOT;
 
 }  // namespace

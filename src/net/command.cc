@@ -4,6 +4,7 @@
 #include <array>
 
 #include "net/key_commands.h"
+#include "net/letter_case.h"
 #include "net/memcached_commands.h"
 #include "net/redis_arguments.h"
 #include "net/redis_info.h"
@@ -14,8 +15,6 @@
 
 namespace keystone {
 namespace {
-
-constexpr char ToUpper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 0x20) : c; }
 
 using enum Command::Arguments;
 using enum Command::Role;
@@ -276,12 +275,6 @@ const Command* FindRespCommand(std::string_view name) {
 
 const Command* FindCommand(std::string_view name) {
   return Find(name, [](const Command&) { return true; });
-}
-
-bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
-           return ToUpper(x) == ToUpper(y);
-         });
 }
 
 }  // namespace keystone

@@ -5,7 +5,6 @@
 #ifndef KEYSTONE_NET_COMMAND_H_
 #define KEYSTONE_NET_COMMAND_H_
 
-#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -87,9 +86,6 @@ const Command* FindLineCommand(std::string_view name);
 const Command* FindRespCommand(std::string_view name);
 // Any, by its exact name: for protocols with names of their own.
 const Command* FindCommand(std::string_view name);
-
-// Equal but for the case of ASCII letters.
-bool EqualsIgnoringCase(std::string_view a, std::string_view b);
 
 }  // namespace keystone
 

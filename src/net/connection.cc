@@ -1,26 +1,22 @@
 #include "net/connection.h"
 
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstddef>
-#include <cstring>
 #include <exception>
 #include <limits>
-#include <memory>
 #include <new>
 #include <optional>
 #include <span>
 #include <utility>
 
-#include "base/memory.h"
 #include "base/semaphore.h"
 #include "base/thread.h"
+#include "net/input.h"
 #include "net/listener.h"
 
 namespace keystone {
@@ -30,12 +26,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr size_t kSmallInput = 16 * 1024;  // on the stack
-constexpr size_t kBigInput = 64 * 1024;    // the heap's first size
-constexpr size_t kMostPerRecv = 256 * 1024;
-constexpr size_t kMostAhead = size_t{16} << 20;    // of requests read while replies wait to be sent
-constexpr size_t kKeptReplies = 4 * 1024;          // what an idle connection may hold on to
-constexpr size_t kMostDeferred = kSmallInput / 2;  // of a request; the next is received behind it
+constexpr size_t kMostAhead = size_t{16} << 20;  // of requests read while replies wait to be sent
+constexpr size_t kKeptReplies = 4 * 1024;        // what an idle connection may hold on to
+constexpr size_t kMostDeferred = Input::kSmall / 2;  // of a request; the next is received behind it
 constexpr milliseconds kSilence{1000};
 constexpr milliseconds kLinger{1000};
 constexpr milliseconds kLingerStep{10};
@@ -44,54 +37,6 @@ int PollTimeout(Clock::duration left) {
   const auto ms = std::chrono::ceil<milliseconds>(left).count();
   return static_cast<int>(std::clamp<int64_t>(ms, 0, std::numeric_limits<int>::max()));
 }
-
-// What has been received and not been used yet: in an array, which lives on the thread's stack,
-// while that suffices, on the heap while a big request is unfinished.
-class Input {
- public:
-  // Room for the next recv.
-  std::span<char> Room() {
-    if (capacity_ - size_ < capacity_ / 4) Grow();
-    return {data() + size_, std::min(capacity_ - size_, kMostPerRecv)};
-  }
-  void Added(size_t bytes) { size_ += bytes; }
-
-  std::string_view bytes() const { return {big_ ? big_.get() : small_.data(), size_}; }
-
-  // What it holds nothing in is the system's again, until it is used.
-  void GiveBack() {
-    if (size_ == 0) GiveBackPages(small_.data(), small_.size());
-  }
-
-  // Keeps only the last `rest` bytes.
-  void Keep(size_t rest) {
-    const char* const from = data() + size_ - rest;
-    size_ = rest;
-    if (big_ && rest <= small_.size() / 2) {
-      std::memcpy(small_.data(), from, rest);
-      big_.reset();
-      capacity_ = small_.size();
-    } else if (from != data()) {
-      std::memmove(data(), from, rest);
-    }
-  }
-
- private:
-  char* data() { return big_ ? big_.get() : small_.data(); }
-
-  void Grow() {
-    const size_t capacity = std::max(2 * capacity_, kBigInput);
-    auto bigger = std::make_unique_for_overwrite<char[]>(capacity);
-    std::memcpy(bigger.get(), data(), size_);
-    big_ = std::move(bigger);
-    capacity_ = capacity;
-  }
-
-  size_t size_ = 0;
-  size_t capacity_ = kSmallInput;
-  std::unique_ptr<char[]> big_;
-  std::array<char, kSmallInput> small_;  // not initialised: pages never touched cost nothing
-};
 
 class Connection final : private SessionHost {
  public:
@@ -141,10 +86,8 @@ class Connection final : private SessionHost {
   bool SendReplies();
   bool SendSome();
   bool WaitToSend();
-  int Unsent() const;
   void NoteRest(size_t used);
   void Linger();
-  bool EverythingArrived() const;
 
   const ConnectionContext& context_;
   const int fd_;
@@ -330,7 +273,7 @@ bool Connection::SendSome() {
 bool Connection::WaitToSend() {
   const bool bounded = context_.write_timeout.count() > 0;
   auto deadline = Clock::now() + context_.write_timeout;
-  int unsent = Unsent();
+  int unacknowledged = Unacknowledged(fd_);
   bool reads = true;
   for (;;) {
     reads = reads && input_.bytes().size() < kMostAhead;
@@ -344,7 +287,8 @@ bool Connection::WaitToSend() {
     if (ready > 0) {
       if (!reads) return false;  // hung up
       reads = ReceiveAhead();
-    } else if (const int left = std::exchange(unsent, Unsent()); unsent < left) {
+    } else if (const int before = std::exchange(unacknowledged, Unacknowledged(fd_));
+               unacknowledged < before) {
       deadline = Clock::now() + context_.write_timeout;  // it reads, if slowly
     } else {
       return false;
@@ -375,22 +319,13 @@ void Connection::Linger() {
     const ssize_t size = ::recv(fd_, room.data(), room.size(), MSG_DONTWAIT);
     if (size > 0 || (size < 0 && errno == EINTR)) continue;
     if (size < 0 && errno != EAGAIN) return;
-    if (size == 0 && (!context_.draining || EverythingArrived())) return;
+    if (size == 0 && (!context_.draining || Unacknowledged(fd_) == 0)) return;
     // After the end of file POLLIN is there for good: what may come is a hang-up, or time goes by.
     pollfd event{.fd = fd_, .events = static_cast<int16_t>(size == 0 ? 0 : POLLIN), .revents = 0};
     const int ready =
         ::poll(&event, 1, PollTimeout(size == 0 ? kLingerStep : deadline - Clock::now()));
     if (ready > 0 && size == 0) return;
   }
-}
-
-// Whether the peer's system has acknowledged all that was sent.
-bool Connection::EverythingArrived() const { return Unsent() == 0; }
-
-// Bytes that the peer's system has not acknowledged; 0 where nobody can tell.
-int Connection::Unsent() const {
-  int unsent = 0;
-  return ::ioctl(fd_, TIOCOUTQ, &unsent) == 0 ? unsent : 0;
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 #include "net/connection_threads.h"
 
-#include <config.h>
 #include <pthread.h>
 
 #include <algorithm>
 #include <chrono>
 
 #include "base/thread.h"
+#include "config.h"
 
 namespace keystone {
 

@@ -1,7 +1,6 @@
 #include "net/event_client.h"
 
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -29,12 +28,6 @@ constexpr auto kNever = EventClient::Clock::time_point::max();
 
 EventClient::Clock::time_point In(milliseconds timeout) {
   return timeout.count() > 0 ? EventClient::Clock::now() + timeout : kNever;
-}
-
-// Bytes that the peer's system has not acknowledged; 0 where nobody can tell.
-int Unacknowledged(int fd) {
-  int bytes = 0;
-  return ::ioctl(fd, TIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
 bool Happens(int fd, int16_t events) {

@@ -64,7 +64,7 @@ Effect ChangeExpiry(const Held& held, KeyUpdate* update) {
     update->reply()->number = 0;
     return {};
   }
-  if (request.number < 0) return {.kind = Effect::Kind::kDelete};
+  if (request.has_passed) return {.kind = Effect::Kind::kDelete};
   Effect effect = Keep(held, held.value);
   effect.attributes.expires_at_ms = request.attributes.expires_at_ms;
   return effect;
@@ -151,7 +151,7 @@ void AnswerDeletes(std::span<const Operation> operations, Reply* reply) {
 
 void QueueExpire(const Request& request, Writes* writes) {
   Request dated = request;
-  dated.number = request.attributes.expires_at_ms <= UnixTimeMs() ? -1 : 0;
+  dated.has_passed = request.attributes.expires_at_ms <= UnixTimeMs();
   writes->ChangeByRewrite(request.key, ChangeExpiry, dated);
 }
 

@@ -9,6 +9,7 @@
 #include "base/base64.h"
 #include "base/clock.h"
 #include "base/escape.h"
+#include "net/letter_case.h"
 #include "net/limits.h"
 #include "net/pattern.h"
 

@@ -106,11 +106,11 @@ Result<Fd> BindTcp(const addrinfo& info) {
 // Makes way for a new socket: removes one that nobody listens on, and nothing else.
 Status RemoveStaleSocket(const std::string& path, const sockaddr_un& address) {
   const std::string name = "unix:" + path;
-  struct stat status;
-  if (::lstat(path.c_str(), &status) != 0) {
+  struct stat info;
+  if (::lstat(path.c_str(), &info) != 0) {
     return errno == ENOENT ? Status::Ok() : ErrnoStatus("bind", name, errno);
   }
-  if (!S_ISSOCK(status.st_mode)) {
+  if (!S_ISSOCK(info.st_mode)) {
     return {Code::kCantCreate, "bind " + name + ": the file exists and is not a socket"};
   }
   const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -191,11 +191,11 @@ Result<Listener::List> Listener::BindUnix(const std::string& path, const UnixAcc
 }
 
 void Listener::RememberFile(const std::string& path) {
-  struct stat status;
-  if (::lstat(path.c_str(), &status) != 0) return;  // gone already: nothing to remove later
+  struct stat info;
+  if (::lstat(path.c_str(), &info) != 0) return;  // gone already: nothing to remove later
   path_ = path;
-  device_ = status.st_dev;
-  inode_ = status.st_ino;
+  device_ = info.st_dev;
+  inode_ = info.st_ino;
 }
 
 Listener::~Listener() { Stop(); }
@@ -212,9 +212,9 @@ void Listener::Stop() {
   ::shutdown(fd_.get(), SHUT_RDWR);
   while (Accept().valid()) continue;  // of a Unix socket, who waits would go on to wait
   if (path_.empty()) return;
-  struct stat status;
+  struct stat info;
   const bool ours =
-      ::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_;
+      ::lstat(path_.c_str(), &info) == 0 && info.st_dev == device_ && info.st_ino == inode_;
   if (ours) ::unlink(path_.c_str());  // where the directory doesn't let us, the next start does it
   path_.clear();
 }

@@ -31,11 +31,11 @@ Maintenance::~Maintenance() {
 }
 
 Status Maintenance::Start() {
-  ended_ = false;
+  const std::lock_guard lock(mutex_);
   try {
     thread_ = std::thread(&Maintenance::Run, this);
+    ended_ = false;
   } catch (const std::system_error& error) {
-    ended_ = true;
     return {Code::kSystem, std::string("start the maintenance thread: ") + error.what()};
   }
   return Status::Ok();

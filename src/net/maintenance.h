@@ -36,7 +36,7 @@ class Maintenance {
   Maintenance(const Maintenance&) = delete;
   Maintenance& operator=(const Maintenance&) = delete;
 
-  Status Start();
+  Status Start();  // kSystem: there is no thread for it
 
   // False: folded into the one that runs or is asked for already.
   bool RequestCompaction(CompactionMode mode);

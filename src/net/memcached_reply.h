@@ -2,7 +2,6 @@
 #ifndef KEYSTONE_NET_MEMCACHED_REPLY_H_
 #define KEYSTONE_NET_MEMCACHED_REPLY_H_
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 

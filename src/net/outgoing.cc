@@ -1,8 +1,10 @@
 #include "net/outgoing.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -50,6 +52,11 @@ ssize_t SendOutgoing(int fd, std::string_view text, std::span<const PlacedValue>
   }
   const std::string_view rest = text.substr(start + sent);
   return ::send(fd, rest.data(), rest.size(), kFlags);
+}
+
+int Unacknowledged(int fd) {
+  int bytes = 0;
+  return ::ioctl(fd, TIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
 }  // namespace keystone

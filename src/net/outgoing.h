@@ -27,6 +27,9 @@ size_t OutgoingSize(std::string_view text, std::span<const PlacedValue> values);
 ssize_t SendOutgoing(int fd, std::string_view text, std::span<const PlacedValue> values,
                      size_t sent);
 
+// Sent bytes that the peer's system has not acknowledged; 0 where nobody can tell.
+int Unacknowledged(int fd);
+
 }  // namespace keystone
 
 #endif  // KEYSTONE_NET_OUTGOING_H_

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "net/command.h"
+#include "net/letter_case.h"
 #include "net/limits.h"
 #include "net/pattern.h"
 #include "net/resp.h"

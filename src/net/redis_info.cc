@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "config.h"
+#include "net/letter_case.h"
 #include "net/session.h"
 
 namespace keystone {

@@ -3,12 +3,12 @@
 #include <fnmatch.h>
 
 #include <algorithm>
-#include <array>
 #include <string>
 #include <utility>
 
 #include "base/clock.h"
 #include "net/client_state.h"
+#include "net/letter_case.h"
 #include "net/redis_arguments.h"
 #include "net/redis_info.h"
 #include "net/resp.h"

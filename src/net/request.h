@@ -53,13 +53,15 @@ struct Request {
   Condition condition = Condition::kNone;
   uint64_t sequence = 0;  // for kSequence
   ExpiryCondition expiry_condition{};
+  bool has_passed = false;  // of an EXPIRE that was queued: the date was in the past by then
 
-  int64_t number = 0;  // an increment
+  // What to add; of CLEAR a delay, ms; of memcached's incr and decr the bits of a uint64_t.
+  int64_t number = 0;
 
   uint64_t cursor = 0;
   size_t count = kDefaultScanCount;
-  std::string_view prefix{};
-  std::string_view end{};  // the last key of a range that begins with `key`
+  std::string_view prefix{};  // of keys; of memcached's stats: what about
+  std::string_view end{};  // the last key of a range that begins with `key`; of RENAME the new name
   size_t limit = 0;        // of keys, or of a value's size; 0: none
   bool matches_nothing = false;
 

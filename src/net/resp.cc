@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "net/command.h"
+#include "net/letter_case.h"
 
 namespace keystone {
 namespace {

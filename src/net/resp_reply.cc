@@ -1,7 +1,5 @@
 #include "net/resp_reply.h"
 
-#include <string_view>
-
 #include "net/resp.h"
 
 namespace keystone {

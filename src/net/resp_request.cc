@@ -1,9 +1,9 @@
 #include "net/resp_request.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "net/command.h"
+#include "net/letter_case.h"
 #include "net/limits.h"
 #include "net/resp.h"
 
@@ -67,14 +67,6 @@ Status WrongArity(std::string_view command) {
 Status NotAnInteger() { return Status::Invalid("value is not an integer or out of range"); }
 
 Status SyntaxError() { return Status::Invalid("syntax error"); }
-
-std::string LowerCase(std::string_view name) {
-  std::string lower(name);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
-  }
-  return lower;
-}
 
 Status ParseRespKey(Words words, const Limits& limits, Request* request) {
   request->key = words[0];

@@ -29,7 +29,6 @@ Status CheckRespValue(std::string_view value, const Limits& limits);
 Status WrongArity(std::string_view command);  // lower case
 Status NotAnInteger();
 Status SyntaxError();
-std::string LowerCase(std::string_view name);
 
 // See Command::parse.
 Status ParseRespKey(Words words, const Limits& limits, Request* request);

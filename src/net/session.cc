@@ -1,7 +1,6 @@
 #include "net/session.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "net/answers.h"
@@ -31,14 +30,8 @@ constexpr size_t kKeptTransactions = 16;
 // Of what is said behind writes before these are committed.
 constexpr size_t kMaxText = size_t{64} << 10;
 
-// How many requests' keys are fetched at once: about what a core has under way to memory, twice.
-constexpr size_t kRequestsAhead = 32;
-
 // What stands around a value in its reply, at most.
 constexpr size_t kHeadSize = 64;
-
-// From this size on, to keep a value's segment costs less than to copy the value.
-constexpr size_t kPlacedSize = size_t{64} << 10;
 
 using Role = Command::Role;
 
@@ -148,25 +141,6 @@ void Session::ParseRespAt(std::string_view input, Parsed* parsed) {
   parsed->state = parsed->status.ok() ? Parsed::State::kRequest : Parsed::State::kRefused;
 }
 
-// One look-up after the other would wait for memory each time; asked for together, they wait once.
-size_t Session::FetchAhead(std::string_view rest) {
-  std::array<std::string_view, kRequestsAhead> keys;
-  size_t count = 0;
-  size_t start = 0;
-  MemcachedParser parser = memcached_ != nullptr ? memcached_->parser : MemcachedParser();
-  for (size_t i = 0; i < kRequestsAhead; ++i) {
-    size_t size = 0;
-    const std::string_view key = memcached_ != nullptr
-                                     ? KeyOfFetch(rest.substr(start), *limits_, &parser, &size)
-                                     : KeyOfGet(rest.substr(start), &size);
-    if (size == 0) break;
-    start += size;
-    if (!key.empty()) keys[count++] = key;
-  }
-  if (count > 1) environment_.store->Prefetch({keys.data(), count});
-  return start == 0 ? rest.size() : start;
-}
-
 // ---- execution
 
 // So that nothing joins what is queued.
@@ -244,85 +218,6 @@ void Session::Queue(const Request& request, Protocol protocol, Writes* writes) {
                   .protocol = protocol,
                   .verb = request.verb,
                   .silent = request.silent});
-}
-
-// A reply to many may be too long to be held at once: it goes on where it stopped.
-bool Session::LookUp(const Request& request, const ReplyForm& form, std::string* replies) {
-  const Command& command = *request.command;
-  if (LooksAtOne(request)) {
-    Reply reply;
-    LookAt(request.key, request, &reply);
-    const bool well =
-        Append({.protocol = form.protocol, .verb = form.verb, .key = request.key}, &reply, replies);
-    if (memcached_ != nullptr) NoteFetched(well);
-    return true;
-  }
-  const bool sums = command.each == Command::Each::kSum;
-  Reply sum;
-  sum.kind = Reply::Kind::kCount;
-  if (next_word_ == 0 && !sums) AppendCount(form, request.words.size(), replies);
-  for (; next_word_ < request.words.size(); next_word_++) {
-    if (!sums && IsFull(*replies)) return false;
-    if (next_word_ % kRequestsAhead == 0) {
-      const Words rest = request.words.subspan(next_word_);
-      environment_.store->Prefetch(rest.first(std::min(rest.size(), kRequestsAhead)));
-    }
-    const std::string_view key = request.words[next_word_];
-    Reply reply;
-    LookAt(key, request, &reply);
-    if (!sums) {
-      Append({.protocol = form.protocol, .verb = form.verb, .key = key}, &reply, replies);
-    } else if (reply.status.ok()) {
-      sum.number += reply.number;
-    } else {
-      sum.kind = Reply::Kind::kStatus;
-      sum.status = reply.status;
-    }
-  }
-  next_word_ = 0;
-  if (sums) {
-    AppendReply(form, sum, replies);
-  } else {
-    AppendEnd(form, replies);
-  }
-  return true;
-}
-
-// A large value is not copied.
-bool Session::Append(const ReplyForm& form, Reply* reply, std::string* replies) {
-  const bool is_large = reply->kind == Reply::Kind::kValue && reply->value.size() >= kPlacedSize;
-  if (!is_large || !AppendValueHead(form, *reply, replies)) {
-    return AppendReply(form, *reply, replies);
-  }
-  placed_.push_back(
-      {.position = replies->size(), .pinned = environment_.store->Pin(std::move(reply->found))});
-  AppendValueTail(form, replies);
-  return true;
-}
-
-void Session::LookAt(std::string_view key, const Request& request, Reply* reply) {
-  const Command& command = *request.command;
-  Held held;
-  Status status;
-  if (command.presence) {
-    status = environment_.store->Exists(key);
-  } else {
-    status = environment_.store->Get(key, &reply->found);
-  }
-  if (!status.ok() && status.code() != Code::kNotFound) {
-    reply->status = std::move(status);
-    return;
-  }
-  held.exists = status.ok();
-  if (status.ok() && !command.presence) {
-    held.value = reply->found.value();
-    held.attributes = reply->found.attributes();
-    held.sequence = reply->found.sequence();
-  }
-  if (command.counter == &Counters::commands_get) {
-    (held.exists ? environment_.counters->get_hits : environment_.counters->get_misses).Add();
-  }
-  command.look(held, request, reply);
 }
 
 void Session::ExecuteSlow(std::string* replies) {
@@ -418,23 +313,6 @@ Status Session::ParseKept(KeptRequest* kept) const {
   kept->words = CopyRespWords(kept->bytes);
   Status status = FindRespRequest(kept->words, &kept->request);
   return status.ok() ? ParseRespArguments(kept->words, *limits_, &kept->request) : status;
-}
-
-// ---- looking ahead
-
-std::string_view Session::NextGet(std::string_view input, size_t* size) const {
-  if (memcached_ == nullptr) return KeyOfGet(input, size);
-  MemcachedParser parser = memcached_->parser;
-  return KeyOfFetch(input, *limits_, &parser, size);
-}
-
-std::string_view Session::KeyOfGet(std::string_view input, size_t* size) {
-  if (input.starts_with(kRespRequest)) return KeyOfRespGet(input, size);
-  constexpr std::string_view kGet = "GET ";
-  const size_t end = input.find('\n');
-  *size = end == input.npos ? 0 : end + 1;
-  if (*size == 0 || !EqualsIgnoringCase(input.substr(0, kGet.size()), kGet)) return {};
-  return input.substr(kGet.size(), end - kGet.size());
 }
 
 }  // namespace keystone

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -94,6 +95,9 @@ class Session {
   static constexpr size_t kReplyFlushSize = 256 * 1024;
 
  private:
+  // From this size on, to keep a value's segment costs less than to copy the value.
+  static constexpr size_t kPlacedSize = size_t{64} << 10;
+
   // What stands at the front of the input.
   struct Parsed {
     enum class State : uint8_t {
@@ -131,6 +135,10 @@ class Session {
   bool Execute(const Parsed& parsed, Writes* writes, std::string* replies);
   void Queue(const Request& request, Protocol protocol, Writes* writes);
   bool LookUp(const Request& request, const ReplyForm& form, std::string* replies);
+  void LookUpOne(const Request& request, const ReplyForm& form, std::string* replies);
+  bool LookUpEach(const Request& request, const ReplyForm& form, std::string* replies);
+  void LookUpSum(const Request& request, const ReplyForm& form, std::string* replies);
+  void FetchWords(Words words, size_t next);
 
   bool HasEnough(const Writes& writes) const;
   bool GoesBehind(const Parsed& parsed, const Writes& writes) const;

@@ -117,7 +117,7 @@ void Session::Commit(const Parsed& parsed, Writes* writes) {
   writes->StartGroup();
   const size_t guards = transaction->QueueGuards(writes);
   for (KeptRequest& kept : transaction->requests()) QueuePart(&kept, writes);
-  Transaction::Guard(0, guards, writes);
+  Transaction::Guard(guards, writes);
   writes->Expect({.command = parsed.request.command,
                   .count = static_cast<uint32_t>(guards),
                   .protocol = parsed.protocol});

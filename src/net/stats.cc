@@ -1,9 +1,9 @@
 #include "net/stats.h"
 
-#include <config.h>
-
 #include <string_view>
 #include <utility>
+
+#include "config.h"
 
 namespace keystone {
 

@@ -62,9 +62,9 @@ size_t Transaction::QueueGuards(Writes* writes) const {
   return watched_.size();
 }
 
-void Transaction::Guard(size_t first, size_t guards, Writes* writes) {
+void Transaction::Guard(size_t guards, Writes* writes) {
   auto& operations = writes->batch().operations();
-  for (size_t i = first; i < first + guards; i++) {
+  for (size_t i = 0; i < guards; i++) {
     operations[i].guards = static_cast<uint32_t>(operations.size() - i - 1);
   }
 }

@@ -11,7 +11,6 @@
 #include <deque>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -64,12 +63,11 @@ class Transaction {
   // kInvalid: as Add.
   Status Watch(std::string_view key, uint64_t sequence, size_t limit);
   void Unwatch();
-  const std::vector<Watched>& watched() const { return watched_; }
 
   // Operations that make all behind them take no effect where a watched key has changed. Their
   // count; what they guard is told once it is there.
   size_t QueueGuards(Writes* writes) const;
-  static void Guard(size_t first, size_t guards, Writes* writes);
+  static void Guard(size_t guards, Writes* writes);
 
  private:
   Status Charge(size_t bytes, size_t limit);

@@ -69,7 +69,7 @@ struct PendingReply {
   const Batch* batch = nullptr;
   uint32_t first = 0;   // operation
   uint32_t count = 0;   // of operations; of a transaction, those that guard it
-  uint32_t behind = 0;  // where in text() that begins which is said behind it
+  uint32_t behind = 0;  // where in text() begins what is said behind it
   Protocol protocol = Protocol::kLine;
   uint8_t verb = 0;
   bool silent = false;

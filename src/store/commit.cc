@@ -34,7 +34,7 @@ bool OnlyLooks(const Batch& batch) {
                      [](const Operation& o) { return o.looks; });
 }
 
-// And that is not all tombstones.
+// As Writes, and not only tombstones.
 bool Sets(const Batch& batch) {
   return std::any_of(batch.operations().begin(), batch.operations().end(),
                      [](const Operation& o) { return o.is_written && !o.deletes; });
@@ -59,92 +59,6 @@ Commit::Commit(const Options& options, Directory* directory, Reserve* reserve, S
   appended_offset_ = synced_offset_ = active_->size();
   // The first mark tells of what recovery has found and synced.
   marked_offset_ = kSegmentHeaderSize;
-}
-
-// Batches that share a round share the wait for it, so they are cut to what a round holds.
-void Commit::Submit(std::span<Batch* const> batches) {
-  PrefetchSlots(batches);
-  size_t count = 0;
-  BatchSize size;
-  while (count < batches.size()) {
-    const BatchSize next = Ready(batches[count]);
-    if (count > 0 && size.bytes + next.bytes > queue_.limit_bytes()) {
-      SubmitTogether(batches.first(count), size);
-      batches = batches.subspan(count);
-      count = 0;
-      size = {};
-    }
-    count++;
-    size += next;
-  }
-  if (count > 0) SubmitTogether(batches, size);
-}
-
-// The leader will look these keys up one after the other: what it would wait for is fetched here,
-// beside other leaders' work.
-BatchSize Commit::Ready(Batch* batch) {
-  if (!batch->status().ok()) return {};
-  const BatchSize size = Prepare(batch);
-  if (batch->operations().size() > 1) PrefetchRecords(*batch);
-  return size;
-}
-
-void Commit::PrefetchSlots(std::span<Batch* const> batches) const {
-  for (const Batch* batch : batches) {
-    for (const Operation& operation : batch->operations()) index_->PrefetchSlot(operation.key);
-  }
-}
-
-// Waits for the slots.
-void Commit::PrefetchRecords(const Batch& batch) const {
-  for (const Operation& operation : batch.operations()) index_->PrefetchRecord(operation.key);
-}
-
-void Commit::SubmitTogether(std::span<Batch* const> batches, const BatchSize& size) {
-  Waiter self;
-  self.batches = batches;
-  self.size = size;
-  WaitForTurn(&self);
-}
-
-Status Commit::Seal() {
-  Status sealed;
-  Waiter self;
-  self.sealed = &sealed;
-  WaitForTurn(&self);
-  return sealed;
-}
-
-// A leader with a single write gains nothing by a look ahead: it would wait for the same slot.
-void Commit::WaitForTurn(Waiter* waiter) {
-  const bool several = waiter->batches.size() > 1;
-  if (several) PrefetchSingles(*waiter);
-  if (queue_.Join(waiter) == CommitQueue::Part::kAwaits) {
-    if (!several) PrefetchSingles(*waiter);
-    if (!CommitQueue::Await(waiter)) return;
-  }
-  queue_.Lead(waiter);
-}
-
-// Where it has been left in the queue, the batch is not this thread's any more.
-bool Commit::SubmitOrDefer(Batch* const* batch, Waiter* waiter) {
-  if (!options_.sync_each_round) {
-    Submit({batch, 1});
-    return true;
-  }
-  waiter->batches = {batch, 1};
-  PrefetchSlots(waiter->batches);
-  waiter->size = Ready(*batch);
-  const CommitQueue::Part part = queue_.Join(waiter);
-  if (part == CommitQueue::Part::kLeft) return false;
-  if (part == CommitQueue::Part::kLeads || CommitQueue::Await(waiter)) queue_.Lead(waiter);
-  return true;
-}
-
-void Commit::PrefetchSingles(const Waiter& waiter) const {
-  for (const Batch* batch : waiter.batches) {
-    if (batch->operations().size() == 1) PrefetchRecords(*batch);
-  }
 }
 
 // Must not throw: its members wait to be told. Each step catches what it may.
@@ -190,9 +104,8 @@ size_t Commit::ServePart(Batches batches) {
   return batches.size();
 }
 
-// So short that it takes none.
 Status Commit::OutOfMemory() const {
-  return {read_only() ? Code::kReadOnly : Code::kSystem, "out of memory"};
+  return Status::OutOfMemory(read_only() ? Code::kReadOnly : Code::kSystem);
 }
 
 // Nothing is left to be written once what might write has been refused.
@@ -359,7 +272,7 @@ Status Commit::Append() try {
 } catch (const std::bad_alloc&) {
   // Perhaps for an error's text: a part of it may be in the file.
   const bool cut = active_->CutTo(active_->size()).ok();
-  return {cut ? Code::kSystem : Code::kReadOnly, "out of memory"};
+  return Status::OutOfMemory(cut ? Code::kSystem : Code::kReadOnly);
 }
 
 bool Commit::NeedsMark(uint64_t synced_offset) const {
@@ -429,7 +342,7 @@ Status Commit::Publish() try {
   return Status::Ok();
 } catch (const std::bad_alloc&) {
   // The log has what the index has not.
-  return BecomeReadOnlyForGood({Code::kSystem, "out of memory"});
+  return BecomeReadOnlyForGood(Status::OutOfMemory());
 }
 
 void Commit::PublishOne(const Round::Placed& placed) {

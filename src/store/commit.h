@@ -13,10 +13,10 @@
 //
 // Where the disk is full, the reserve is let go for batches that only delete: what makes room.
 //
-// A sync mark goes ahead of a round's groups when more of the segment is on stable storage than the
-// last mark says.
+// A sync mark goes ahead of a round's groups: under `always` each time, else when more of the
+// segment is on stable storage than the last mark says.
 //
-// Threads: Submit, SubmitOrDefer, Sync and Stats from any thread that has passed the gate;
+// Threads: Submit, SubmitOrDefer, Sync and GetStats from any thread that has passed the gate;
 // SyncDirty and WatchActive from the store's own; Seal, Sync and what tells or sets the read-only
 // state from a compaction; the rest from the owner while nobody else is inside (start, compaction,
 // close).
@@ -29,7 +29,6 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "base/log.h"
@@ -82,8 +81,8 @@ class Commit {
   // Turns the store read-only where another program has touched the active segment's file.
   void WatchActive(SegmentWatch* watch);
 
-  // Ends the active segment, on stable storage, and begins another, unless it is empty: every
-  // record there is will not be written behind any more. Takes its turn among those who Submit, and
+  // Ends the active segment, on stable storage, and begins another, unless it is empty: no
+  // record is appended behind those that are there now. Takes its turn among those who Submit, and
   // may have to commit for them.
   Status Seal();
 

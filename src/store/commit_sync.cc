@@ -1,7 +1,6 @@
 // How a Commit puts the active segment on stable storage, and looks after its file.
 #include <algorithm>
 #include <chrono>
-#include <utility>
 
 #include "base/file.h"
 #include "store/commit.h"

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <new>
 #include <utility>
 
 #include "base/clock.h"
@@ -110,25 +109,24 @@ uint64_t Compaction::NeededBytes() const {
 }
 
 Status Compaction::RunOne(CompactionMode mode, Outcome* outcome) {
-  try {
+  return UnlessOutOfMemory([&] {
     // Most of what is not on disk yet gets there before anybody has to wait for it.
     if (Status status = SyncUnlessReadOnly(); !status.ok()) return status;
     if (mode == CompactionMode::kOnline) return Online(outcome);
-    const SegmentSet::List old = segments_->All();  // unmapped once the world turns again
-    const auto closed = Clock::now();
-    gate_->Close();
-    Status status;
-    try {
-      status = StopTheWorld(outcome);
-    } catch (const std::bad_alloc&) {
-      status = {Code::kSystem, "out of memory"};
-    }
-    gate_->Open();
-    outcome->pause_us = MicrosecondsSince(closed);
-    return status;
-  } catch (const std::bad_alloc&) {
-    return {Code::kSystem, "out of memory"};
-  }
+    return BehindGate([&] { return StopTheWorld(outcome); }, outcome);
+  });
+}
+
+// While nobody else is inside.
+template <class Work>
+Status Compaction::BehindGate(const Work& work, Outcome* outcome) {
+  const SegmentSet::List old = segments_->All();  // unmapped once the world turns again
+  const auto closed = Clock::now();
+  gate_->Close();
+  Status status = UnlessOutOfMemory(work);
+  gate_->Open();
+  outcome->pause_us = MicrosecondsSince(closed);
+  return status;
 }
 
 // The steps of keystone-log(5), behind the closed gate.
@@ -194,7 +192,8 @@ Status Compaction::Online(Outcome* outcome) {
 // An empty one, on stable storage, to be the active one behind what was copied.
 Status Compaction::MakeActive(NewSegments* segments) {
   Status status = segments->AddEmpty(commit_->next_sequence());
-  return status.ok() ? segments->all().back()->Finish() : status;  // not sealed, as Finish would
+  // NewSegments::Finish would seal it, too.
+  return status.ok() ? segments->all().back()->Finish() : status;
 }
 
 // Where nobody knows which MANIFEST a restart will find, `keep` is true, too.
@@ -204,7 +203,8 @@ Status Compaction::SwitchTo(const SegmentSet::List& now, const SegmentSet::List&
   return status.code() == Code::kReadOnly ? commit_->BecomeReadOnly(status) : status;
 }
 
-// 4. The MANIFEST, and what can be found: `now` where `old` was, before anything newer.
+// Step 4 of keystone-log(5): the MANIFEST, and what can be found: `now` where `old` was, before
+// anything newer.
 Status Compaction::Replace(const SegmentSet::List& old, const SegmentSet::List& now) {
   if (Status status = directory_->Sync(); !status.ok()) return status;
   const size_t count = now.size() + segments_->Count() - old.size();
@@ -269,24 +269,13 @@ Status Compaction::ClearWithReserve() {
 }
 
 Status Compaction::ClearOnce() {
-  try {
-    const SegmentSet::List old = segments_->All();  // unmapped once the world turns again
-    gate_->Close();
-    Status status;
-    try {
-      status = ClearBehindGate(segments_->All());
-    } catch (const std::bad_alloc&) {
-      status = {Code::kSystem, "out of memory"};
-    }
-    gate_->Open();
-    return status;
-  } catch (const std::bad_alloc&) {
-    return {Code::kSystem, "out of memory"};
-  }
+  Outcome outcome;  // of which there is nothing to tell
+  return UnlessOutOfMemory(
+      [&] { return BehindGate([&] { return ClearAll(segments_->All()); }, &outcome); });
 }
 
 // A crash before the MANIFEST is replaced leaves everything, after it nothing.
-Status Compaction::ClearBehindGate(const SegmentSet::List& old) {
+Status Compaction::ClearAll(const SegmentSet::List& old) {
   if (Status status = commit_->CheckCurable(); !status.ok()) return status;
   NewSegments active(directory_, segment_size_bytes_);
   if (Status status = MakeActive(&active); !status.ok()) return status;

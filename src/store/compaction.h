@@ -19,9 +19,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <mutex>
-#include <vector>
 
 #include "base/log.h"
 #include "base/status.h"
@@ -61,9 +59,9 @@ class Compaction {
         log_(log) {}
 
   // By a thread that is not inside the gate. kBusy: one is running. kCancelled: Cancel was called,
-  // or Clear.
-  // The old log serves on after any error. Where the disk is full, the reserve is let go if that
-  // makes room enough. A store that is read-only is compacted stop-the-world, whatever was asked
+  // or Clear. The old log serves on after any error, after kReadOnly for reads only: then a restart
+  // finds the old log or the new one. Where the disk is full, the reserve is let go if that makes
+  // room enough. A store that is read-only is compacted stop-the-world, whatever was asked
   // for: that is the cure.
   Status Run(CompactionMode mode);
 
@@ -92,6 +90,8 @@ class Compaction {
   void End();
   Status RunWithReserve(CompactionMode mode, Outcome* outcome);
   Status RunOne(CompactionMode mode, Outcome* outcome);
+  template <class Work>
+  Status BehindGate(const Work& work, Outcome* outcome);
   Status StopTheWorld(Outcome* outcome);
   Status Seal();
   Status Online(Outcome* outcome);
@@ -103,7 +103,7 @@ class Compaction {
   Status SyncUnlessReadOnly();
   Status ClearWithReserve();
   Status ClearOnce();
-  Status ClearBehindGate(const SegmentSet::List& old);
+  Status ClearAll(const SegmentSet::List& old);
   void Report(const Status& status, const Outcome& outcome, uint64_t total_us);
 
   const uint64_t segment_size_bytes_;

@@ -4,8 +4,6 @@
 #include <thread>
 #include <utility>
 
-#include "store/workers.h"
-
 namespace keystone {
 
 namespace {

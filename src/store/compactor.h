@@ -3,14 +3,13 @@
 // Used by one thread; the sources are sealed. The index may change meanwhile: a record that was
 // live when it was looked at and is not any more is copied for nothing, and Relocate leaves its key
 // alone. What it makes is the caller's to remove where it is not to stay; nothing of the old log is
-// touched here. The steps around it - seal, MANIFEST, unlink
-// - are the caller's.
+// touched here. The steps around it (seal, MANIFEST, unlink) are the caller's.
 //
 // Live is a record that the index points at, and that has not expired: what has, the index forgets
-// in the end, where it still points there. Neighbouring live groups are written as they
-// are. A group of which only a part lives is written as single records,
-// because being one group would tie the rest to whatever comes next. Tombstones and sync marks are
-// left behind: there is no older segment left for a tombstone to hide.
+// in the end, where it still points there. Neighbouring live groups are written as they are. A
+// group of which only a part lives is written as single records, because being one group would tie
+// the rest to whatever comes next. Tombstones and sync marks are left behind: there is no older
+// segment left for a tombstone to hide.
 //
 // The index is asked window by window, some hundred thousand records each, sorted by its shards:
 // asked in the order of the log, each answer would be a miss of the processor's caches. Beside a
@@ -23,7 +22,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "base/status.h"
@@ -72,8 +70,8 @@ class Compactor {
   Status Copy(const SegmentSet::List& sources);
 
   // Points the index at the new places of all that it still has at the old ones, and drops from it
-  // what has expired. The outputs can be found by then. kCorrupt: a source reads otherwise than
-  // before, and some keys are as they were.
+  // what has expired. To be called once SegmentSet::Swap has made the outputs findable. kCorrupt: a
+  // source reads otherwise than before, and some keys are as they were.
   Status Relocate();
 
   // The new segments, in replay order. They go with the compactor unless they are kept.

@@ -1,7 +1,5 @@
 #include "store/decider.h"
 
-#include <new>
-
 #include "base/clock.h"
 #include "store/record.h"
 #include "store/verify.h"
@@ -33,12 +31,7 @@ void Decider::Start() {
 
 Status Decider::Decide(Batch* batch) {
   changes_.clear();
-  Status status;
-  try {
-    status = DecideAll(&batch->operations());
-  } catch (const std::bad_alloc&) {
-    status = {Code::kSystem, "out of memory"};  // so short that it takes none
-  }
+  Status status = UnlessOutOfMemory([&] { return DecideAll(&batch->operations()); });
   if (!status.ok()) Undo();
   return status;
 }
@@ -77,8 +70,7 @@ Status Decider::DecideAll(std::vector<Operation>* operations) {
   return Status::Ok();
 }
 
-// Of a value that is damaged nothing is needed but that it goes. Where it says that it has expired,
-// that is not to be believed.
+// Needs nothing of a value that is damaged. But that such a record has expired is not believed.
 Status Decider::DecideDelete(Operation* operation) {
   Found found;
   if (!FindDecided(operation->key, &found)) {

@@ -144,8 +144,7 @@ Status Directory::CommitLocked(std::vector<uint64_t> segments) {
     if (status.ok()) manifest_.segments = std::move(next.segments);
     return !status.ok() && renamed ? status.As(Code::kReadOnly) : status;
   } catch (const std::bad_alloc&) {
-    // So short that it takes none.
-    return {renamed ? Code::kReadOnly : Code::kSystem, "out of memory"};
+    return Status::OutOfMemory(renamed ? Code::kReadOnly : Code::kSystem);
   }
 }
 

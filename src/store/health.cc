@@ -56,7 +56,7 @@ Status Health::Error() const try {
   if (!read_only()) return Status::Ok();
   return {Code::kReadOnly, "the store is read-only (" + reason_ + "): " + way_out_};
 } catch (const std::bad_alloc&) {
-  return {Code::kReadOnly, "out of memory"};
+  return Status::OutOfMemory(Code::kReadOnly);
 }
 
 }  // namespace keystone

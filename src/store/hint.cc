@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/endian/conversion.hpp>
 #include <cerrno>
 #include <cstring>

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <new>
 #include <system_error>
 #include <utility>
 
@@ -128,12 +127,7 @@ void HintWriter::Stop() {
 void HintWriter::Run() {
   while (const std::shared_ptr<Segment> segment = Take()) {
     resumed_ = Clock::now();
-    Status status;
-    try {
-      status = Write(segment);
-    } catch (const std::bad_alloc&) {
-      status = {Code::kSystem, "out of memory"};
-    }
+    const Status status = UnlessOutOfMemory([&] { return Write(segment); });
     ReturnFreeMemory();
     if (status.ok() || status.code() == Code::kCancelled) continue;
     log_->Write(Priority::kWarning, "%s: no hint made: %s", segment->name().c_str(),

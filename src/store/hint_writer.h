@@ -30,7 +30,7 @@ class HintWriter {
  public:
   // `seed` is that of the index's hash; borrows `reserve` and `log`.
   HintWriter(std::string directory, uint64_t seed, const Reserve* reserve, const Log* log);
-  ~HintWriter();  // stops; what is not written is not
+  ~HintWriter();  // stops; hints that are not written by then are not made
   HintWriter(const HintWriter&) = delete;
   HintWriter& operator=(const HintWriter&) = delete;
 

@@ -6,7 +6,6 @@
 #include <new>
 
 #include "base/clock.h"
-#include "base/escape.h"
 
 namespace keystone {
 

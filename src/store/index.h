@@ -46,12 +46,12 @@ class Index {
   // True where a key of that position has its live record at `where`.
   bool Points(uint64_t position, Location where) const;
 
-  // Points `key` at a record of `size_bytes`. An error (kCorrupt, kIo) says that an older record
-  // could not be read; the new one is found all the same. That record is taken for the key's own,
-  // which is wrong with a chance of 2^-40, and forgotten, so size() stays right. Not where there
-  // are two of that position: then both stay, and size() is one too high. And where even its header
-  // can't be read, what it takes of live_bytes() is not known, nor when it was to expire: that
-  // stays counted, and LiveAt is one too low from that time on. A restart counts anew.
+  // Points `key` at a record of `size_bytes`. An error (kCorrupt, kIo) says that an older record of
+  // that position could not be read; the new one is found all the same. If there is one such
+  // record, it is taken for the key's own, which is wrong with a chance of 2^-40, and forgotten, so
+  // size() stays right. If there are two, both stay, and size() is one too high. If even its header
+  // can't be read, its share of live_bytes() and when it was to expire stay counted, and LiveAt is
+  // one too low from that time on. A restart counts anew.
   Status Put(std::string_view key, Location where, size_t size_bytes, uint64_t expires_at_ms = 0);
 
   // Forgets `key`; kNotFound where it was not there.

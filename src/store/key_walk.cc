@@ -1,6 +1,5 @@
 #include "store/key_walk.h"
 
-#include <algorithm>
 #include <string>
 
 #include "base/clock.h"

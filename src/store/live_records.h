@@ -3,7 +3,7 @@
 // For a compaction that has the store to itself. Takes 16 bytes a key. To sort the index once costs
 // much less than to ask it for each record of the log, live or dead.
 //
-// While nobody changes the index. Threads may read, and each change entries of its own.
+// To be used while nobody changes the index. Threads may read, and each change entries of its own.
 #ifndef KEYSTONE_STORE_LIVE_RECORDS_H_
 #define KEYSTONE_STORE_LIVE_RECORDS_H_
 
@@ -25,8 +25,8 @@ class LiveRecords {
     uint64_t offset = 0;  // in its segment
   };
 
-  // Once. `segments` are all that the index points into. Uses up to `workers` threads. kSystem:
-  // out of memory.
+  // Once. `segments` are all that the index points into. Uses up to `workers` threads. Where
+  // memory runs out: kSystem, or std::bad_alloc.
   Status Collect(const Index& index, const SegmentSet::List& segments, size_t workers);
 
   size_t size() const { return begins_.empty() ? 0 : begins_.back(); }

@@ -20,7 +20,6 @@ constexpr std::string_view kFirstLine = "keystonelight-manifest ";
 constexpr uint64_t kVersion = 1;
 constexpr size_t kNameDigits = 12;
 constexpr std::string_view kLogSuffix = ".log";
-constexpr uint64_t kSizeLimit = 64u << 20;
 
 std::string Hex(uint64_t value, int digits) {
   char text[32];
@@ -142,10 +141,14 @@ Result<Manifest> ParseManifest(std::string_view text) {
   return manifest;
 }
 
+bool ManifestIsIntact(std::string_view text) {
+  return text.starts_with(kFirstLine) && CheckCrc(text).ok();
+}
+
 Result<Manifest> LoadManifest(const std::string& directory) {
   const std::string path = directory + "/" + kManifestName;
   if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) return Status::NotFound();
-  auto text = ReadSmallFile(path, kSizeLimit);
+  auto text = ReadSmallFile(path, kMaxManifestSize);
   if (!text.ok()) return text.status();
   return ParseManifest(text.value());
 }

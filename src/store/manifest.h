@@ -11,6 +11,7 @@
 #define KEYSTONE_STORE_MANIFEST_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@
 namespace keystone {
 
 inline constexpr char kManifestName[] = "MANIFEST";
+inline constexpr uint64_t kMaxManifestSize = uint64_t{64} << 20;  // bytes that are read of one
 
 using StoreId = std::array<unsigned char, 16>;
 
@@ -36,10 +38,14 @@ std::string EncodeManifest(const Manifest& manifest);
 // kCorrupt says what is wrong with the text.
 Result<Manifest> ParseManifest(std::string_view text);
 
+// Whether it is a manifest of some version, and as it was written.
+bool ManifestIsIntact(std::string_view text);
+
 // kNotFound where the directory has none.
 Result<Manifest> LoadManifest(const std::string& directory);
 
 // "000000000001.log" of 1, and back; nothing for any other name.
+inline constexpr size_t kSegmentNameSize = 16;
 std::string SegmentName(uint64_t number);
 std::optional<uint64_t> SegmentNumber(std::string_view name);
 

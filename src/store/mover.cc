@@ -170,7 +170,13 @@ Mover::~Mover() = default;
 
 Status Mover::Copy(const SegmentSet::List& old) {
   if (*cancelled_) return Stopped();
-  old_ = old;
+  return UnlessOutOfMemory([&] {
+    old_ = old;
+    return CopyAll();
+  });
+}
+
+Status Mover::CopyAll() {
   if (Status status = live_.Collect(*index_, old_, WorkerCount()); !status.ok()) return status;
   Divide(WorkerCount());
   const auto copy = [&](size_t, size_t i) { return parts_[i]->Copy(); };

@@ -41,13 +41,14 @@ class Mover {
   SegmentSet::List outputs() const;
   void Keep();
 
-  // Points the index at the new places, and drops from it what has expired. The outputs can be
-  // found by then.
+  // Points the index at the new places, and drops from it what has expired. To be called once
+  // SegmentSet::Swap has made the outputs findable.
   void Relocate();
 
  private:
   class Part;
 
+  Status CopyAll();
   void Divide(size_t count);
   bool CanBeginAt(size_t entry) const;
 

@@ -5,12 +5,12 @@
 
 namespace keystone {
 
-bool Range::Has(std::string_view key) const {
+bool RangeCollector::Has(std::string_view key) const {
   return key >= wanted_.start && (!wanted_.end || key <= *wanted_.end) &&
          key.starts_with(wanted_.prefix);
 }
 
-void Range::Offer(std::string_view key) {
+void RangeCollector::Offer(std::string_view key) {
   if (!Has(key)) return;
   if (wanted_.limit != 0 && keys_.size() == wanted_.limit) {
     if (key >= keys_.front()) return;
@@ -22,7 +22,7 @@ void Range::Offer(std::string_view key) {
   if (wanted_.limit != 0) std::push_heap(keys_.begin(), keys_.end());
 }
 
-std::vector<std::string> Range::Take() {
+std::vector<std::string> RangeCollector::Take() {
   std::sort(keys_.begin(), keys_.end());
   return std::exchange(keys_, {});
 }

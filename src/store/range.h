@@ -12,9 +12,9 @@
 
 namespace keystone {
 
-class Range {
+class RangeCollector {
  public:
-  explicit Range(const KeyRange& wanted) : wanted_(wanted) {}
+  explicit RangeCollector(const KeyRange& wanted) : wanted_(wanted) {}
 
   void Offer(std::string_view key);
 

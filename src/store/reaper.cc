@@ -50,7 +50,8 @@ void Reaper::Reap(const Apply& apply) {
     std::vector<Batch*> pointers;
     for (; next != keys.end() && pointers.size() < kKeysAtOnce; ++next) {
       Batch& batch = batches[pointers.size()];
-      // Who has noted it has had the record checked; its value may be large, and all wait.
+      // Who has noted it has had the record checked; to check a large value again would hold up
+      // all writers.
       batch.Change(*next, &update, 0, Needs::kClaim);
       pointers.push_back(&batch);
     }

@@ -15,8 +15,6 @@ using boost::endian::store_little_u16;
 using boost::endian::store_little_u32;
 using boost::endian::store_little_u64;
 
-constexpr uint16_t kKnownFlags = kGroupGoesOn | kHasAttributes | kSyncMark;
-
 const unsigned char* Unsigned(std::string_view bytes) {
   return reinterpret_cast<const unsigned char*>(bytes.data());
 }

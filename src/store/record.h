@@ -35,6 +35,7 @@ enum RecordFlags : uint16_t {
   kHasAttributes = 2,  // client_flags and expires_at_ms stand before the key
   kSyncMark = 4,       // not a key: the value says what was on stable storage
 };
+inline constexpr uint16_t kKnownFlags = kGroupGoesOn | kHasAttributes | kSyncMark;
 
 // A decoded record. The views point into the bytes it was decoded from.
 struct RecordView {

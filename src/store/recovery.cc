@@ -41,9 +41,7 @@ Status Recovery::OpenDirectory() {
   Status status = directory_->Load();
   if (status.code() == Code::kCorrupt) {
     return {Code::kCorrupt, directory_->path() + "/" + status.message() +
-                                "; no crash explains it: run keystone-log check " +
-                                directory_->path() + ", then keystone-log repair " +
-                                directory_->path() + ", or bring back a backup"};
+                                "; no crash explains it: " + HowToRepair(directory_->path())};
   }
   if (status.code() != Code::kNotFound) return status;
   if (Status none = CheckNoSegments(); !none.ok()) return none;
@@ -66,9 +64,7 @@ Status Recovery::CheckNoSegments() {
     if (size.value() <= kSegmentHeaderSize) return RemoveFile(path);
   }
   return {Code::kCorrupt, directory_->Path(kManifestName) + ": missing beside " + path +
-                              "; run keystone-log check " + directory_->path() +
-                              ", then keystone-log repair " + directory_->path() +
-                              ", or bring back a backup"};
+                              "; " + HowToRepair(directory_->path())};
 }
 
 Status Recovery::StartNewStore() {
@@ -137,9 +133,7 @@ Status Recovery::OpenSegments() {
       Status status = segment.status();
       if (status.code() != Code::kCorrupt) return status;
       return {Code::kCorrupt, status.message() +
-                                  "; the MANIFEST names it: run keystone-log check " +
-                                  directory_->path() + ", then keystone-log repair " +
-                                  directory_->path() + ", or bring back a backup"};
+                                  "; the MANIFEST names it: " + HowToRepair(directory_->path())};
     }
     if (Status status = segments_->CheckRoom(segment.value()->number()); !status.ok()) {
       return status;

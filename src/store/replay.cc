@@ -225,9 +225,7 @@ Status Replay::JudgeEnd(size_t ordinal) const {
 }
 
 Status Replay::Refuse(const std::string& what) const {
-  return {Code::kCorrupt, what + "; no crash explains it: run keystone-log check " + directory_ +
-                              ", then keystone-log repair " + directory_ +
-                              ", or bring back a backup"};
+  return {Code::kCorrupt, what + "; no crash explains it: " + HowToRepair(directory_)};
 }
 
 SegmentSet::List Replay::WithBadHint() const {
@@ -275,6 +273,11 @@ uint64_t Replay::LastSequence(size_t ordinal) const {
 size_t Replay::hints_used() const {
   return static_cast<size_t>(std::count_if(hints_.files.begin(), hints_.files.end(),
                                            [](const auto& file) { return file.has_value(); }));
+}
+
+std::string HowToRepair(const std::string& directory) {
+  return "run keystone-log check " + directory + ", then keystone-log repair " + directory +
+         ", or bring back a backup";
 }
 
 }  // namespace keystone

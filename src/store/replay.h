@@ -27,6 +27,9 @@
 
 namespace keystone {
 
+// For people, of a directory that is damaged: "run keystone-log check ...".
+std::string HowToRepair(const std::string& directory);
+
 class Replay {
  public:
   // `segments` are those of the MANIFEST, in its order, the active one last. Borrows everything.

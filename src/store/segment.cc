@@ -43,6 +43,12 @@ void EncodeSegmentHeader(const SegmentHeader& header, char* out) {
   store_little_u32(p + 60, Crc32({out, 60}));
 }
 
+bool SegmentHeaderIsIntact(std::string_view bytes) {
+  return bytes.size() >= kSegmentHeaderSize && bytes.starts_with(kMagic) &&
+         Crc32(bytes.substr(0, 60)) ==
+             load_little_u32(reinterpret_cast<const unsigned char*>(bytes.data()) + 60);
+}
+
 Result<SegmentHeader> DecodeSegmentHeader(std::string_view bytes) {
   if (bytes.size() < kSegmentHeaderSize) return Damaged("shorter than a segment header");
   const auto* p = reinterpret_cast<const unsigned char*>(bytes.data());

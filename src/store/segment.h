@@ -24,6 +24,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/fd.h"
 #include "base/file.h"
@@ -48,6 +49,9 @@ void EncodeSegmentHeader(const SegmentHeader& header, char* out);
 
 // kCorrupt says what is wrong.
 Result<SegmentHeader> DecodeSegmentHeader(std::string_view bytes);
+
+// Whether it is a header of some version, and as it was written.
+bool SegmentHeaderIsIntact(std::string_view bytes);
 
 class Segment : public std::enable_shared_from_this<Segment> {
  public:

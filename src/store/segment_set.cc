@@ -4,7 +4,7 @@
 
 namespace keystone {
 
-// Add must not fail any more.
+// Makes room, so that Add can't fail.
 Status SegmentSet::CheckRoom(uint32_t number) {
   {
     const std::lock_guard lock(mutex_);

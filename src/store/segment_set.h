@@ -22,8 +22,8 @@ class SegmentSet {
  public:
   using List = std::vector<std::shared_ptr<Segment>>;
 
-  // Segments at once: the kernel lets a process map about 65 000 files. A multiple of the default
-  // 256 MiB, that is 8 TiB.
+  // Segments at once: the kernel lets a process map about 65 000 files. With segments of the
+  // default 256 MiB that is 8 TiB.
   static constexpr size_t kMaxSegments = 32768;
 
   // Old and new ones of a compaction. The numbers of all differ modulo this.

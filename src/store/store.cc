@@ -247,7 +247,7 @@ Status Store::Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanR
 }
 
 Status Store::Range(const KeyRange& range, std::vector<std::string>* keys) try {
-  keystone::Range found(range);
+  RangeCollector found(range);
   KeyWalk walk = parts_->Walk(0);
   do {
     const Gate::Pass pass(&parts_->gate);
@@ -257,7 +257,7 @@ Status Store::Range(const KeyRange& range, std::vector<std::string>* keys) try {
   *keys = found.Take();
   return Status::Ok();
 } catch (const std::bad_alloc&) {
-  return {Code::kSystem, "out of memory"};
+  return Status::OutOfMemory();
 }
 
 // The index's hash has a secret seed.

@@ -37,7 +37,7 @@ struct StoreOptions {
 struct StoreStats {
   uint64_t keys = 0;
   uint64_t keys_expiring = 0;  // of them, those that will expire
-  uint64_t expired = 0;        // records, since the start; those that it found so, too
+  uint64_t expired = 0;        // records, since the start, those found so then included
   uint64_t segments = 0;
   uint64_t log_bytes = 0;    // all segment files together
   uint64_t live_bytes = 0;   // records that are the newest of their key, and have not expired
@@ -55,7 +55,7 @@ struct StoreStats {
   uint64_t recovery_us = 0;
   uint64_t recovered_records = 0;
   uint64_t recovered_truncated_bytes = 0;
-  bool read_only = false;  // a sync failed; writes are refused
+  bool read_only = false;  // writes are refused; the log says why
 };
 
 struct RecoveryProgress {
@@ -150,11 +150,12 @@ class Store {
 
   // Commits the whole batch or nothing, sets took_effect of each operation, and returns when it is
   // as durable as the policy says and visible to all. kNoSpace or kFileLimit: nothing written,
-  // later writes may work again. kReadOnly: a sync has failed before, and the batch does not only
-  // look; or memory ran out when the log had the batch and the index did not: only then it may be
-  // there after a restart, whole. kInvalid: a key is empty, or a key or value larger than a record
-  // can hold. kCorrupt or kIo: an update needs a value that is damaged or can't be read. kSystem:
-  // out of memory, nothing written.
+  // later writes may work again. kReadOnly: the store takes no writes, since what is on disk is not
+  // certain (see Health), and the batch does not only look; nothing of it is kept, unless its own
+  // sync failed or memory ran out before the index learnt of it: then it may be there after a
+  // restart, whole. kInvalid: a key is empty, or a key or value larger than a record can hold.
+  // kCorrupt or kIo: an update needs a value that is damaged or can't be read. kSystem: out of
+  // memory, descriptors or segments, nothing written.
   Status Apply(Batch* batch);
 
   // The same for several batches, in their order; each succeeds or fails for itself, which its
@@ -189,7 +190,8 @@ class Store {
   // Rewrites the log with live records only. kStopTheWorld: as fast as it goes, while all others
   // wait. kOnline: beside them, at a gentle pace; a store that is read-only stops the world all the
   // same. kBusy: one is running. kCancelled: CancelCompaction was called. The old log serves on
-  // after any error.
+  // after any error, after kReadOnly for reads only: then a restart finds the old log or the new
+  // one, which hold the same.
   Status Compact(CompactionMode mode);
   void CancelCompaction();  // and refuses later ones
   bool compacting() const;  // costs next to nothing

@@ -6,21 +6,10 @@
 
 #include <cstddef>
 #include <functional>
-#include <new>
 
 #include "base/status.h"
 
 namespace keystone {
-
-// What `work` returns; kSystem where it runs out of memory.
-template <class Work>
-Status UnlessOutOfMemory(const Work& work) {
-  try {
-    return work();
-  } catch (const std::bad_alloc&) {
-    return {Code::kSystem, "out of memory"};
-  }
-}
 
 // How many threads a recovery or a compaction behind the closed gate uses: as many as there are
 // processors, but not more than four, which a disk can hardly keep busy.

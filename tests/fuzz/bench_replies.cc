@@ -31,7 +31,7 @@ void CheckPlace(const BenchReply& reply, std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Input input(data, size);
   const uint8_t choice = input.Byte();
-  const auto protocol = static_cast<Protocol>(choice % 3);
+  const auto protocol = static_cast<BenchProtocol>(choice % 3);
   const auto command = (choice & 0x80) != 0 ? BenchCommand::kSet : BenchCommand::kGet;
   const std::string_view bytes = input.Rest();
   const BenchReply reply = ParseReply(protocol, command, bytes);

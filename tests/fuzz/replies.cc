@@ -72,12 +72,12 @@ void Read(const Server& server, std::string_view bytes, uint8_t choice) {
 
 void CheckRoundTrip(std::string_view bytes) {
   std::string key;
-  AppendKey(bytes, &key);
+  AppendRequestKey(bytes, &key);
   Require(key.find_first_of("\n ") == key.npos, "a key is one word");
   auto decoded = DecodeText(key);
   Require(decoded.ok() && decoded.value() == bytes, "a key is read as it was written");
   std::string value;
-  AppendValue(bytes, &value);
+  AppendRequestValue(bytes, &value);
   Require(value.find('\n') == value.npos, "a value is on one line");
   decoded = DecodeText(value);
   Require(decoded.ok() && decoded.value() == bytes, "a value is read as it was written");

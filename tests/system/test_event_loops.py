@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Event mode: many clients share a thread, and none of them feels the others."""
 
+import contextlib
 import os
 import pwd
 import resource
@@ -177,15 +178,21 @@ class Neighbours(SystemTest):
         thread.start()
         return thread
 
-    def start_compaction(self, client, other):
-        """Has client compact until other finds that under way; both stay connected."""
+    @staticmethod
+    def compact_until(client, seen, what):
+        """Has client compact again and again until something is seen that lasts as long as that."""
         def under_way():
             if select.select([client.socket], [], [], 0)[0]:
-                self.assertEqual(client.read_line(), b"OK")
+                assert client.read_line() == b"OK"
                 client.send_raw(b"COMPACT\n")
-            return other.stats()["compaction_running"] == "1"
+            return seen()
         client.send_raw(b"COMPACT\n")
-        poll_until(under_way, what="a compaction is seen while it runs")
+        poll_until(under_way, what=what)
+
+    def start_compaction(self, client, other):
+        """Both stay connected."""
+        self.compact_until(client, lambda: other.stats()["compaction_running"] == "1",
+                           "a compaction is seen while it runs")
 
     def fill(self):
         with self.daemon.connect() as client:
@@ -198,6 +205,25 @@ class Neighbours(SystemTest):
         self.start_compaction(client, other)
         self.assertEqual(client.read_line(), b"OK")
         self.assertEqual(client.request("GET key-0"), b"VALUE " + b"x" * 200000)
+
+    def test_a_loop_serves_for_latency_while_the_store_compacts(self):
+        self.fill()
+        client, other = self.connect(self.daemon), self.connect(self.daemon)
+        if not self.has_batch_thread(other):
+            self.skipTest("threads have no SCHED_BATCH here")
+        self.compact_until(client, lambda: not self.has_batch_thread(other),
+                           "no thread is left under SCHED_BATCH")
+        self.assertEqual(client.read_line(), b"OK")
+        poll_until(lambda: self.has_batch_thread(other), what="the loop is back under SCHED_BATCH")
+
+    def has_batch_thread(self, client):
+        """Once its loop has served the client."""
+        self.assertEqual(client.request("PING"), b"OK PONG")
+        policies = set()
+        for task in os.listdir("/proc/%d/task" % self.daemon.pid):
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                policies.add(os.sched_getscheduler(int(task)))
+        return os.SCHED_BATCH in policies
 
     def test_the_time_of_a_compaction_is_not_taken_from_the_next_request(self):
         self.daemon.stop()

@@ -39,7 +39,7 @@ TEST(Log, LinesForPeople) {
     const CapturedStderr captured(scratch);
     Log(Log::Sink::kStderr, Priority::kInfo).Write(Priority::kWarning, "%s %d", "answer", 42);
   }
-  STRCMP_EQUAL("keystoned: answer 42\n", scratch.Read("stderr").c_str());
+  STRCMP_EQUAL("base-tests: answer 42\n", scratch.Read("stderr").c_str());
 }
 
 TEST(Log, LinesForTheJournalBearTheirPriority) {
@@ -62,7 +62,7 @@ TEST(Log, LessImportantLinesAreNotWritten) {
     log.Write(Priority::kInfo, "hidden");
     log.Write(Priority::kNotice, "shown");
   }
-  STRCMP_EQUAL("keystoned: shown\n", scratch.Read("stderr").c_str());
+  STRCMP_EQUAL("base-tests: shown\n", scratch.Read("stderr").c_str());
 }
 
 TEST(Log, ALongLineIsNotCut) {
@@ -71,7 +71,7 @@ TEST(Log, ALongLineIsNotCut) {
     const CapturedStderr captured(scratch);
     Log(Log::Sink::kStderr, Priority::kInfo).Write(Priority::kInfo, "%s", text.c_str());
   }
-  CHECK_TRUE(scratch.Read("stderr") == "keystoned: " + text + "\n");
+  CHECK_TRUE(scratch.Read("stderr") == "base-tests: " + text + "\n");
 }
 
 TEST(Log, LinesAroundTheSizeOfTheBufferAreWhole) {
@@ -100,7 +100,7 @@ TEST(Log, ALongLineIsCutWhereMemoryIsOut) {
     CHECK_EQUAL(0, ::setrlimit(RLIMIT_AS, &before));
   }
   const std::string line = scratch.Read("stderr");
-  CHECK_TRUE(line.starts_with("keystoned: xxxx"));
+  CHECK_TRUE(line.starts_with("base-tests: xxxx"));
   CHECK_TRUE(line.ends_with("x... (cut: out of memory)\n"));
   CHECK_TRUE(line.size() > 1000 && line.size() < 1024);
 }

@@ -6,8 +6,8 @@
 #include "peer.h"
 #include "scratch.h"
 
-using keystone::AppendKey;
-using keystone::AppendValue;
+using keystone::AppendRequestKey;
+using keystone::AppendRequestValue;
 using keystone::Client;
 using keystone::Code;
 using keystone::DecodeText;
@@ -20,13 +20,13 @@ namespace {
 
 std::string Key(std::string_view key) {
   std::string line;
-  AppendKey(key, &line);
+  AppendRequestKey(key, &line);
   return line;
 }
 
 std::string Value(std::string_view value) {
   std::string line;
-  AppendValue(value, &line);
+  AppendRequestValue(value, &line);
   return line;
 }
 

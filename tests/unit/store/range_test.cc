@@ -28,7 +28,7 @@ using testing::SomeId;
 using Strings = std::vector<std::string>;
 
 TEST_GROUP(Range){static Strings Select(const KeyRange& wanted,
-                                        const Strings& keys){keystone::Range range(wanted);
+                                        const Strings& keys){keystone::RangeCollector range(wanted);
 for (const std::string& key : keys) range.Offer(key);
 return range.Take();
 }
