@@ -148,6 +148,7 @@ Status MakeRequest(const std::vector<std::string>& words, std::string* request) 
     }
   }
   if (command.empty()) return UsageError("the command is empty");
+  if (command.starts_with('*')) return UsageError(std::string(kNoAsterisk));
   *request = command;
   const bool joins = !Is(command, "SCAN") && !Is(command, "RANGE");
   if (words.size() > 1) AppendFirst(command, words[1], &request->append(" "));
@@ -175,7 +176,7 @@ int PrintReply(const ServerReply& reply) {
     auto value = DecodeText(text);
     return Finish(value.ok() ? PrintLine(std::move(value.value())) : value.status());
   }
-  if (reply.lines.empty()) return Finish(PrintLine(std::string(text.empty() ? reply.first : text)));
+  if (!reply.has_lines) return Finish(PrintLine(std::string(text.empty() ? reply.first : text)));
   std::string lines;
   for (const std::string& line : reply.lines) lines.append(line).append("\n");
   return Finish(Print(lines));

@@ -19,6 +19,7 @@
 #include "log/compact.h"
 #include "log/dump.h"
 #include "log/repair.h"
+#include "log/survey.h"
 #include "store/directory.h"
 
 namespace keystone {
@@ -148,6 +149,8 @@ Status RunCompact(const std::string& path) {
 
 // Its files have to be the daemon's: the owner of the directory is.
 Status RunRepair(const std::string& path) {
+  // Elsewhere not even a LOCK is left behind.
+  if (Status status = CheckHasStore(path); !status.ok()) return status;
   auto lock = Directory::OpenOrCreate(path);
   return lock.ok() ? Repair(path, false, PrintLine) : lock.status();
 }

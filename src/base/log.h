@@ -7,6 +7,8 @@
 
 #include <syslog.h>
 
+#include <algorithm>
+
 namespace keystone {
 
 // syslog's own numbers, which are also what systemd expects as <N>.
@@ -29,6 +31,9 @@ class Log {
 
   // Lines less important than `threshold` are not written.
   Log(Sink sink, Priority threshold) : sink_(sink), threshold_(threshold) {}
+
+  // The same, but for lines as important as `priority`, too.
+  Log Including(Priority priority) const { return {sink_, std::max(threshold_, priority)}; }
 
   bool Enabled(Priority priority) const { return priority <= threshold_; }
 

@@ -165,6 +165,7 @@ Result<ServerReply> Client::ReadReply(bool with_lines) {
   if (!ParseCount(reply.first, &count)) {
     return Status(Code::kIo, name_ + " does not speak keystoned's protocol");
   }
+  reply.has_lines = true;
   while (reply.lines.size() < count) {
     line = ReadLine();
     if (!line.ok()) return line.status();

@@ -29,13 +29,18 @@ Result<std::string> DecodeText(std::string_view text);
 // True where a good reply is "OK <n>" followed by n lines. `command` in either case.
 bool RepliesWithLines(std::string_view command);
 
+// Why a command that begins with '*' is not sent: the server would wait for the rest of it.
+inline constexpr std::string_view kNoAsterisk =
+    "no command begins with '*': that begins a request of Redis' protocol";
+
 bool IsError(std::string_view reply_line);
 // What stands behind the first word: the reason of an ERROR, the value of a VALUE.
 std::string_view ReplyText(std::string_view reply_line);
 
 struct ServerReply {
-  std::string first;               // the reply line itself
-  std::vector<std::string> lines;  // what it announced, if it did
+  std::string first;       // the reply line itself
+  bool has_lines = false;  // it announces lines, perhaps none
+  std::vector<std::string> lines;
 };
 
 class Client {

@@ -73,6 +73,9 @@ std::string Printable(const ServerReply& reply) {
 }
 
 Status Answer(Client* client, std::string_view line) {
+  if (line.starts_with('*')) {
+    return WriteAll(STDOUT_FILENO, "ERROR " + std::string(kNoAsterisk) + "\n", "standard output");
+  }
   auto reply = client->Ask(line);
   if (!reply.ok()) return reply.status();
   return WriteAll(STDOUT_FILENO, Printable(reply.value()), "standard output");

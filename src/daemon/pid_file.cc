@@ -25,7 +25,10 @@ bool HasDirectory(const std::string& path) {
 // root must not be led to write to another file by the user who owns the directory.
 Result<Fd> Open(const std::string& path) {
   auto file = OpenFile(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0644);
-  if (!file.ok()) return HasDirectory(path) ? file.status() : file.status().As(Code::kCantCreate);
+  if (!file.ok()) {
+    const bool cant_create = file.status().code() == Code::kIo || !HasDirectory(path);
+    return cant_create ? file.status().As(Code::kCantCreate) : file.status();
+  }
   struct stat info {};
   if (::fstat(file.value().get(), &info) < 0) return Status::FromErrno("stat", path, errno);
   if (!S_ISREG(info.st_mode) || info.st_nlink > 1) {

@@ -105,7 +105,7 @@ class Dumper {
   void Tell(const std::string& path, const SegmentReport& report) {
     for (const Damage& damage : report.damages) Complain(path + ": " + Describe(damage));
     if (report.tail_bytes > 0) Complain(path + ": " + DescribeTail(report));
-    damaged_ = damaged_ || !report.damages.empty();
+    damaged_ = damaged_ || !report.damages.empty() || report.tail_is_damaged;
   }
 
   static void Complain(const std::string& text) {

@@ -20,6 +20,11 @@ Status NotHere(const std::string& directory) {
   return {Code::kCorrupt, directory + ": there is no store in it"};
 }
 
+// Of "000000000001.log", "000000000001.log.damaged" and the like; else 0.
+uint64_t NumberInFront(const std::string& name) {
+  return SegmentNumber(name.substr(0, kSegmentNameSize)).value_or(0);
+}
+
 class Surveyor {
  public:
   explicit Surveyor(std::string directory) : directory_(std::move(directory)) {}
@@ -43,11 +48,6 @@ class Surveyor {
   }
 
  private:
-  // Of "000000000001.log", "000000000001.log.damaged" and the like; else 0.
-  static uint64_t NumberInFront(const std::string& name) {
-    return SegmentNumber(name.substr(0, kSegmentNameSize)).value_or(0);
-  }
-
   bool Exists(const std::string& name) const {
     return std::binary_search(names_.begin(), names_.end(), name);
   }
@@ -325,6 +325,15 @@ Status CheckReadable(const std::string& directory, const Source& source) {
   return {Code::kIo, "read " + directory + "/" + source.name +
                          ": Input/output error, or the file was cut: " + std::to_string(faults) +
                          " pages of it can't be read"};
+}
+
+Status CheckHasStore(const std::string& directory) {
+  const auto names = ListDirectory(directory);
+  if (!names.ok()) return names.status();
+  const bool has = std::any_of(names.value().begin(), names.value().end(), [](const auto& name) {
+    return name == kManifestName || NumberInFront(name) != 0;
+  });
+  return has ? Status::Ok() : NotHere(directory);
 }
 
 }  // namespace keystone

@@ -45,6 +45,9 @@ struct Survey {
 // What is moved aside gets this behind its name.
 inline constexpr char kAsideSuffix[] = ".damaged";
 
+// kCorrupt: nothing in it has the name of a MANIFEST or a segment.
+Status CheckHasStore(const std::string& directory);
+
 // kCorrupt: there is no store, or one that nothing can be said of: a newer version's, or two. kIo:
 // a file could not be read.
 Result<Survey> SurveyDirectory(const std::string& directory);

@@ -65,6 +65,7 @@ Effect ChangeExpiry(const Held& held, KeyUpdate* update) {
     return {};
   }
   if (request.has_passed) return {.kind = Effect::Kind::kDelete};
+  if (!update->MakeRoom(held.value.size())) return {};
   Effect effect = Keep(held, held.value);
   effect.attributes.expires_at_ms = request.attributes.expires_at_ms;
   return effect;
@@ -76,6 +77,7 @@ Effect ChangeToPersistent(const Held& held, KeyUpdate* update) {
   reply->absent = !held.exists;
   if (!held.exists || held.attributes.expires_at_ms == 0) return {};
   reply->number = 1;
+  if (!update->MakeRoom(held.value.size())) return {};
   Effect effect = Keep(held, held.value);
   effect.attributes.expires_at_ms = 0;
   return effect;

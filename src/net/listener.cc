@@ -198,11 +198,18 @@ void Listener::RememberFile(const std::string& path) {
   inode_ = info.st_ino;
 }
 
+bool Listener::OwnsFile() const {
+  struct stat info;
+  return ::lstat(path_.c_str(), &info) == 0 && info.st_dev == device_ && info.st_ino == inode_;
+}
+
 Listener::~Listener() { Stop(); }
 
 Status Listener::Listen() {
   if (::listen(fd_.get(), kBacklog) != 0) return ErrnoStatus("listen", name_, errno);
-  return Status::Ok();
+  // Whoever starts meanwhile takes a socket that does not listen yet for one left over.
+  if (path_.empty() || OwnsFile()) return Status::Ok();
+  return {Code::kRunning, "listen on " + name_ + ": another process has replaced the socket"};
 }
 
 Fd Listener::Accept() const { return Fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
@@ -212,10 +219,8 @@ void Listener::Stop() {
   ::shutdown(fd_.get(), SHUT_RDWR);
   while (Accept().valid()) continue;  // of a Unix socket, who waits would go on to wait
   if (path_.empty()) return;
-  struct stat info;
-  const bool ours =
-      ::lstat(path_.c_str(), &info) == 0 && info.st_dev == device_ && info.st_ino == inode_;
-  if (ours) ::unlink(path_.c_str());  // where the directory doesn't let us, the next start does it
+  if (OwnsFile())
+    ::unlink(path_.c_str());  // where the directory doesn't let us, the next start does it
   path_.clear();
 }
 

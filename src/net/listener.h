@@ -64,6 +64,7 @@ class Listener {
   static Result<List> BindAllOf(const Address& address);
   static Result<List> BindUnix(const std::string& path, const UnixAccess& access);
   void RememberFile(const std::string& path);
+  bool OwnsFile() const;
 
   Fd fd_;
   std::string name_;

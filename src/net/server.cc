@@ -210,8 +210,9 @@ void Server::AskForCompaction() {
 
 void Server::LogStats() {
   try {
+    const Log log = log_.Including(Priority::kNotice);  // they were asked for
     for (const std::string& line : StatsLines()) {
-      log_.Write(Priority::kNotice, "stats: %s", line.c_str());
+      log.Write(Priority::kNotice, "stats: %s", line.c_str());
     }
   } catch (const std::bad_alloc&) {
     log_.Write(Priority::kError, "stats: out of memory");

@@ -49,7 +49,8 @@ Session::~Session() = default;
 
 size_t Session::Consume(std::string_view input, Writes* writes, std::string* replies) {
   has_more_ = false;
-  writes->SetRoom(kMaxBatchCopies * limits_->max_value_size);
+  writes->SetRoom(kMaxBatchCopies * limits_->max_value_size,
+                  kMaxBatchRewrites * limits_->max_value_size);
   size_t used = 0;
   while (!closing_ && !has_more_) {
     const std::string_view rest = input.substr(used);

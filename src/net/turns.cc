@@ -56,16 +56,20 @@ void Turns::Execute() {
   for (size_t i = 0; i < active_.size(); i++) {
     if (i % kTurnsAhead == 0 && active_.size() > 1) FetchAhead(i);
     Turn* const turn = active_[i];
-    if (!Try(turn, [](Turn* t) { t->client->Execute(t); })) continue;
+    if (!Try(turn, [this](Turn* t) { ExecuteOne(t); })) continue;
     if (turn->writes.empty()) {
       Finish(turn);
     } else {
       writers_.push_back(turn);
-      const auto batches = turn->writes.batches();
-      batches_.insert(batches_.end(), batches.begin(), batches.end());
     }
   }
   active_.clear();
+}
+
+void Turns::ExecuteOne(Turn* turn) {
+  turn->client->Execute(turn);
+  const auto batches = turn->writes.batches();
+  batches_.insert(batches_.end(), batches.begin(), batches.end());
 }
 
 // One client's look-up after the other's would wait for memory each time.
@@ -111,7 +115,8 @@ void Turns::Finish(Turn* turn) {
 }
 
 // False where the client had to be given up. No other suffers from that.
-bool Turns::Try(Turn* turn, void (*step)(Turn* turn)) {
+template <class Step>
+bool Turns::Try(Turn* turn, const Step& step) {
   try {
     step(turn);
     return true;

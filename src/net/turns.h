@@ -53,11 +53,13 @@ class Turns {
   static constexpr size_t kArenaSize = size_t{1} << 20;
 
   void Execute();
+  void ExecuteOne(Turn* turn);
   void FetchAhead(size_t first);
   void Commit(bool last);
   bool Apply();
   void Finish(Turn* turn);
-  static bool Try(Turn* turn, void (*step)(Turn* turn));
+  template <class Step>
+  static bool Try(Turn* turn, const Step& step);
   static void GiveUp(Turn* turn, const char* reason);
   static void Reset(Turn* turn);
 

@@ -45,8 +45,8 @@ class KeyUpdate final : public Update {
   void set_source(KeyUpdate* source) { source_ = source; }
   // What the effect's value may point at.
   std::string* bytes() { return &bytes_; }
-  // Takes the room for a copy of so much. False where all copies together would take too much
-  // memory: then the reply says so, and nothing is to be done.
+  // Takes the room for a copy of so much, or to rewrite it. False where all together would take too
+  // much memory, or of the log: then the reply says so, and nothing is to be done.
   bool MakeRoom(size_t size);
   // Gives the reply a copy of the value, which goes with it. False as MakeRoom.
   bool ReplyWithCopy(std::string_view value);
@@ -56,7 +56,7 @@ class KeyUpdate final : public Update {
 
   Request request_;
   const Change change_;
-  size_t* room_ = nullptr;  // that the copies of all share
+  size_t* room_ = nullptr;  // that the copies of all share, or what all rewrite
   size_t taken_ = 0;        // of it
   KeyUpdate* source_ = nullptr;
   Reply reply_;
@@ -114,7 +114,9 @@ class Writes {
   KeyUpdate* ChangeByRewrite(std::string_view key, KeyUpdate::Change change,
                              const Request& request) {
     rewrites_++;
-    return Change(key, change, request);
+    KeyUpdate* const update = Change(key, change, request);
+    update->room_ = &rewrite_room_;
+    return update;
   }
   // Its operations are in the group that is being queued.
   void Expect(PendingReply reply) {
@@ -136,9 +138,12 @@ class Writes {
   bool is_small() const;
   size_t operations() const { return grouped_ + groups_.back().operations().size(); }
 
-  // How many bytes all copies may take, to be set while it is empty; what they do take, once they
-  // are made; and how many there are.
-  void SetRoom(size_t room) { room_ = most_room_ = room; }
+  // How many bytes all copies may take, and all rewritten values, to be set while it is empty; what
+  // the copies do take, once they are made; and how many there are.
+  void SetRoom(size_t copies, size_t rewrites) {
+    room_ = most_room_ = copies;
+    rewrite_room_ = rewrites;
+  }
   size_t copied_bytes() const { return most_room_ - room_; }
   size_t copies() const { return copies_; }
   size_t rewrites() const { return rewrites_; }
@@ -160,6 +165,7 @@ class Writes {
   std::string text_;
   size_t room_ = 0;
   size_t most_room_ = 0;
+  size_t rewrite_room_ = 0;
   size_t copies_ = 0;
   size_t rewrites_ = 0;
 };

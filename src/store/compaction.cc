@@ -67,7 +67,7 @@ void Compaction::End() {
 Status Compaction::Run(CompactionMode mode) {
   if (!BeginCompaction()) return {Code::kBusy, "compaction already running"};
   const auto start = Clock::now();
-  if (Status status = commit_->CheckCurable(); !status.ok()) {
+  if (Status status = UnlessOutOfMemory([this] { return commit_->CheckCurable(); }); !status.ok()) {
     End();
     return status;
   }

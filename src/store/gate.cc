@@ -55,13 +55,34 @@ void Gate::Open() {
   changer_.unlock();
 }
 
-void Gate::Drain() {
+// Newcomers go to the other side, which has to be empty by then: who is there was inside before a
+// drain that gave up.
+template <class WaitUntil>
+bool Gate::Drain(const WaitUntil& wait_until) {
   const std::lock_guard changer(changer_);
   std::unique_lock lock(mutex_);
   watched_.store(true);
-  const size_t side = (state_.fetch_xor(kSide) & kSide) != 0 ? 1 : 0;
-  changed_.wait(lock, [this, side] { return Empty(side); });
+  const size_t side = (state_.load() & kSide) != 0 ? 1 : 0;
+  bool drained = wait_until(&lock, [&] { return Empty(1 - side); });
+  if (drained) {
+    state_.fetch_xor(kSide);
+    drained = wait_until(&lock, [&] { return Empty(side); });
+  }
   watched_.store(false);
+  return drained;
+}
+
+void Gate::Drain() {
+  Drain([this](auto* lock, const auto& empty) {
+    changed_.wait(*lock, empty);
+    return true;
+  });
+}
+
+bool Gate::DrainWithin(std::chrono::milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  return Drain(
+      [&](auto* lock, const auto& empty) { return changed_.wait_until(*lock, deadline, empty); });
 }
 
 bool Gate::Empty(size_t side) const {

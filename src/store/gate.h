@@ -13,6 +13,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -54,6 +55,9 @@ class Gate {
   // while somebody else has the gate closed.
   void Drain();
 
+  // The same, but gives up after so long: then false, and nothing is known.
+  bool DrainWithin(std::chrono::milliseconds patience);
+
  private:
   struct alignas(64) Lane {
     std::array<std::atomic<int64_t>, 2> inside{};  // by the side they came in on
@@ -66,6 +70,8 @@ class Gate {
   std::atomic<int64_t>* Enter();
   void Leave(std::atomic<int64_t>* inside);
   bool Empty(size_t side) const;
+  template <class WaitUntil>
+  bool Drain(const WaitUntil& wait_until);
 
   std::array<Lane, 16> lanes_;
   std::atomic<unsigned> state_{0};

@@ -130,7 +130,7 @@ void HintWriter::Run() {
     const Status status = UnlessOutOfMemory([&] { return Write(segment); });
     ReturnFreeMemory();
     if (status.ok() || status.code() == Code::kCancelled) continue;
-    log_->Write(Priority::kWarning, "%s: no hint made: %s", segment->name().c_str(),
+    log_->Write(Priority::kWarning, "%s: no hint made: %s", segment->path().c_str(),
                 status.message().c_str());
   }
 }

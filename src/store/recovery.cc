@@ -63,8 +63,8 @@ Status Recovery::CheckNoSegments() {
     if (!size.ok()) return size.status();
     if (size.value() <= kSegmentHeaderSize) return RemoveFile(path);
   }
-  return {Code::kCorrupt, directory_->Path(kManifestName) + ": missing beside " + path +
-                              "; " + HowToRepair(directory_->path())};
+  return {Code::kCorrupt, directory_->Path(kManifestName) + ": missing beside " + path + "; " +
+                              HowToRepair(directory_->path())};
 }
 
 Status Recovery::StartNewStore() {
@@ -132,8 +132,8 @@ Status Recovery::OpenSegments() {
     if (!segment.ok()) {
       Status status = segment.status();
       if (status.code() != Code::kCorrupt) return status;
-      return {Code::kCorrupt, status.message() +
-                                  "; the MANIFEST names it: " + HowToRepair(directory_->path())};
+      return {Code::kCorrupt,
+              status.message() + "; the MANIFEST names it: " + HowToRepair(directory_->path())};
     }
     if (Status status = segments_->CheckRoom(segment.value()->number()); !status.ok()) {
       return status;

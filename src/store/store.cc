@@ -34,6 +34,7 @@ namespace keystone {
 namespace {
 
 constexpr std::chrono::seconds kKeeperInterval{1};
+constexpr std::chrono::milliseconds kReclaimPatience{20};
 constexpr uint64_t kSmallestSegment = 4096;
 constexpr size_t kKeysAPass = 256;  // of a walk over all keys, through the gate
 
@@ -71,6 +72,7 @@ struct Store::Parts {
   Status MissIfExpired(const RecordView& record, Location where);
   KeyWalk Walk(uint64_t cursor) { return {index.get(), &segments, &reaper, &log, cursor}; }
   uint64_t RandomPosition();
+  void SyncEverySecond();
   void Reap();
   void ReclaimIndex();
 
@@ -86,12 +88,14 @@ struct Store::Parts {
   std::unique_ptr<HintWriter> hints;
   Recovered recovered;
   Reaper reaper;
+  Shard::Tables replaced;          // the keeper's: of the index, perhaps still read
   std::atomic<uint64_t> draws{0};  // of random keys
 
   std::mutex keeper_mutex;
   std::condition_variable keeper_wake;
-  bool keeper_stops = false;  // guarded by keeper_mutex
-  std::thread keeper;         // what is to be done once a second
+  bool keeper_stops = false;                        // guarded by keeper_mutex
+  std::thread keeper;                               // what is to be done once a second
+  std::chrono::steady_clock::time_point synced_at;  // by the keeper, which only uses it
 };
 
 Store::Store(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -236,12 +240,17 @@ void Store::Prefetch(std::span<const std::string_view> keys) {
 uint64_t Store::Count() const { return parts_->index->LiveAt(UnixTimeMs()).keys; }
 
 Status Store::Scan(uint64_t cursor, size_t count, std::string_view prefix, ScanResult* result) {
-  const Gate::Pass pass(&parts_->gate);
   KeyWalk walk = parts_->Walk(cursor);
   result->keys.clear();
-  Status status = walk.Step(count, [&](std::string_view key) {
-    if (key.starts_with(prefix)) result->keys.emplace_back(key);
-  });
+  Status status;
+  do {
+    const Gate::Pass pass(&parts_->gate);
+    const size_t step = std::min(count, kKeysAPass);
+    count -= step;
+    status = walk.Step(step, [&](std::string_view key) {
+      if (key.starts_with(prefix)) result->keys.emplace_back(key);
+    });
+  } while (status.ok() && walk.cursor() != 0 && count > 0);
   result->next_cursor = walk.cursor();
   return status;
 }
@@ -346,26 +355,34 @@ void Store::Parts::RunKeeper() {
 }
 
 void Store::Parts::KeepOnce(SegmentWatch* watch) {
-  // A failure has turned the store read-only and is in the log.
-  if (options.fsync == FsyncPolicy::kEverySecond) (void)commit->SyncDirty();
+  SyncEverySecond();
   commit->WatchActive(watch);
   ReclaimIndex();
   reserve->Retake(compaction->running() ? compaction->NeededBytes() : 0);
   Reap();  // which may take longer than the others can wait
 }
 
+void Store::Parts::SyncEverySecond() {
+  if (options.fsync != FsyncPolicy::kEverySecond) return;
+  synced_at = std::chrono::steady_clock::now();
+  (void)commit->SyncDirty();  // a failure has turned the store read-only and is in the log
+}
+
 // What room is left on a full disk is not for this.
 void Store::Parts::Reap() {
   if (commit->read_only() || reserve->released()) return;
   reaper.Reap([this](std::span<Batch* const> batches) {
-    const Gate::Pass pass(&gate);
-    commit->Submit(batches);
+    {
+      const Gate::Pass pass(&gate);
+      commit->Submit(batches);
+    }
+    if (std::chrono::steady_clock::now() - synced_at >= kKeeperInterval) SyncEverySecond();
   });
 }
 
 void Store::Parts::ReclaimIndex() {
-  const Shard::Tables replaced = index->TakeReplaced();
-  if (!replaced.empty()) gate.Drain();
+  replaced.splice(replaced.end(), index->TakeReplaced());
+  if (!replaced.empty() && gate.DrainWithin(kReclaimPatience)) replaced.clear();
 }
 
 // ---- compaction

@@ -68,7 +68,14 @@ class OneCommand(CliTest):
                          "base64:YSBiKg==\nbase64:YSBiMQ==\nbase64:YSBiMg==\n")
         self.assertEqual(self.cli("KEYS", "base64:*").stdout, "base64:YmFzZTY0Ong=\n")
         self.assertEqual(self.cli("KEYS", "a").stdout, "a\n")
-        self.assertEqual(self.cli("KEYS", "").stdout, "0\n")
+        for words in (("KEYS", ""), ("KEYS", "absent*"), ("RANGE", "x", "y")):
+            nothing = self.cli(*words)
+            self.assertEqual((nothing.returncode, nothing.stdout), (0, ""))
+
+    def test_a_command_that_begins_with_an_asterisk_is_refused(self):
+        result = self.cli("*1")
+        self.assertEqual(result.returncode, 64)
+        self.assertIn("'*'", result.stderr)
 
     def test_unix_socket(self):
         result = run(KEYSTONE_CLI, "-s", self.path("socket"), "PING")

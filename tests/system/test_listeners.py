@@ -183,7 +183,7 @@ class Notification(SystemTest):
 
 class Logging(SystemTest):
     def test_usr1_logs_the_stats(self):
-        daemon = self.start_daemon()
+        daemon = self.start_daemon("--log-level", "error")
         daemon.signal(signal.SIGUSR1)
         for name in ("connections_total", "log_bytes", "fsync_policy", "keys"):
             daemon.wait_log(name)

@@ -97,6 +97,9 @@ class Check(LogTool):
         result = run(KEYSTONE_LOG, "check", data)
         self.assertEqual(result.returncode, EX_DATAERR)
         self.assertIn("offset %d" % log.offsets[1], result.stdout)
+        result = run(KEYSTONE_LOG, "dump", data)
+        self.assertEqual(result.returncode, EX_DATAERR)
+        self.assertEqual(len(result.stdout.splitlines()), 1)
 
     def test_directory_without_a_store_is_not_whole(self):
         os.mkdir(self.path("elsewhere"))

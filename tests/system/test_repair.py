@@ -308,6 +308,13 @@ class Conduct(RepairTest):
     def test_dry_run_of_a_whole_store_succeeds(self):
         self.assertIn("nothing to repair", self.repair(self.data, "--dry-run"))
 
+    def test_a_directory_without_a_store_is_left_alone(self):
+        os.mkdir(self.path("elsewhere"))
+        result = run(KEYSTONE_LOG, "repair", self.path("elsewhere"))
+        self.assertEqual(result.returncode, EX_DATAERR)
+        self.assertIn("elsewhere: there is no store in it", result.stderr)
+        self.assertEqual(os.listdir(self.path("elsewhere")), [])
+
     def test_dry_run_is_for_repair_only(self):
         for command in ("check", "dump", "compact"):
             result = run(KEYSTONE_LOG, command, "--dry-run", self.data)

@@ -118,7 +118,10 @@ TEST(PidFile, AMissingDirectoryCantBeCreatedIn) {
 TEST(PidFile, LinksAndOtherThingsAreRefusedAndTheirTargetsLeftAlone) {
   scratch.Write("precious", "data");
   std::filesystem::create_symlink(scratch.File("precious"), path);
-  CHECK_FALSE(PidFile::Create(path).ok());
+  CHECK_TRUE(PidFile::Create(path).status().code() == Code::kCantCreate);
+  std::filesystem::remove(path);
+  std::filesystem::create_directory(path);
+  CHECK_TRUE(PidFile::Create(path).status().code() == Code::kCantCreate);
   std::filesystem::remove(path);
   std::filesystem::create_hard_link(scratch.File("precious"), path);
   CHECK_FALSE(PidFile::Create(path).ok());

@@ -79,3 +79,16 @@ TEST(Listener, AStoppedUnixSocketIsGoneAndWhoWaitedIsSentAway) {
   STRCMP_EQUAL("", testing::ReadAll(waiting.get()).c_str());
   CHECK_EQUAL(-1, ::access(path.c_str(), F_OK));
 }
+
+TEST(Listener, AUnixSocketThatWasReplacedIsNotListenedOn) {
+  const Scratch scratch;
+  const Address address{
+      .kind = Address::Kind::kUnix, .host = {}, .port = {}, .path = scratch.File("socket")};
+  auto first = Listener::Bind(address, {});
+  auto second = Listener::Bind(address, {});  // takes the first for one left over
+  CHECK_TRUE(first.ok() && second.ok());
+  CHECK_TRUE(first.value().front()->Listen().code() == keystone::Code::kRunning);
+  CHECK_TRUE(second.value().front()->Listen().ok());
+  first.value().clear();
+  CHECK_TRUE(ConnectToFile(address.path).valid());
+}

@@ -122,6 +122,20 @@ TEST(Transactions, WhatATransactionReadsIsBounded) {
               Ask("COMMIT\n"));
 }
 
+TEST(Transactions, WhatATransactionRewritesIsBounded) {
+  limits.max_value_size = 1000;
+  NewSession();
+  std::string input = "SET k " + std::string(900, 'v') + "\nBEGIN\n";
+  for (int i = 0; i < 80; i++) input += "EXPIRE k " + std::to_string(1000 + i) + "\n";
+  Ask(input);
+  std::string expected = "OK 80\n";
+  for (int i = 0; i < 71; i++) expected += "OK\n";
+  for (int i = 71; i < 80; i++) {
+    expected += "ERROR too much is read at once: split the transaction\n";
+  }
+  CHECK_EQUAL(expected, Ask("COMMIT\n"));
+}
+
 TEST(Transactions, AFailedCommitIsOneError) {
   CHECK_EQUAL("OK\nQUEUED\nQUEUED\n"s, Ask("BEGIN\nSET a 1\nSET b 2\n"));
   std::string replies;

@@ -1,6 +1,7 @@
 #include "store/gate.h"
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -211,4 +212,20 @@ TEST(Gate, NobodyUsesAfterADrainWhatWasTakenAwayBeforeIt) {
   for (std::thread& thread : threads) thread.join();
   delete current.load();
   LONGS_EQUAL(0, wrong);
+}
+
+TEST(Gate, ADrainThatGaveUpLeavesNobodyOut) {
+  constexpr std::chrono::milliseconds kPatience{1};
+  auto first = std::make_unique<Gate::Pass>(&gate);
+  CHECK_FALSE(gate.DrainWithin(kPatience));
+  auto second = std::make_unique<Gate::Pass>(&gate);  // on the other side
+  CHECK_FALSE(gate.DrainWithin(kPatience));
+  second.reset();
+  CHECK_FALSE(gate.DrainWithin(kPatience));
+  second = std::make_unique<Gate::Pass>(&gate);
+  first.reset();
+  CHECK_FALSE(gate.DrainWithin(kPatience));
+  second.reset();
+  CHECK_TRUE(gate.DrainWithin(kPatience));
+  gate.Drain();
 }

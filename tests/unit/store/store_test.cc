@@ -240,6 +240,22 @@ TEST(Store, EverySecondSyncsByItself) {
   LONGS_EQUAL(1, store->Stats().fsyncs);
 }
 
+TEST(Store, EverySecondSyncsWhoeverHoldsAValue) {
+  Open(FsyncPolicy::kEverySecond);
+  CheckOk(Set(*store, "held", "value"));
+  keystone::FoundValue held;
+  CheckOk(store->Get("held", &held));
+  bool synced = false;
+  std::thread others([&] {
+    int i = 0;
+    synced = testing::BecomesTrue([&] {
+      return Set(*store, "key" + std::to_string(i++), "1").ok() && store->Stats().fsyncs >= 4;
+    });
+  });
+  others.join();
+  CHECK_TRUE(synced);
+}
+
 TEST(Store, StatsCountBytes) {
   StoreStats stats = store->Stats();
   LONGS_EQUAL(0, stats.keys);
