@@ -219,8 +219,8 @@ void Listener::Stop() {
   ::shutdown(fd_.get(), SHUT_RDWR);
   while (Accept().valid()) continue;  // of a Unix socket, who waits would go on to wait
   if (path_.empty()) return;
-  if (OwnsFile())
-    ::unlink(path_.c_str());  // where the directory doesn't let us, the next start does it
+  // Where the directory doesn't let us, the next start does it.
+  if (OwnsFile()) ::unlink(path_.c_str());
   path_.clear();
 }
 
