@@ -119,11 +119,10 @@ Status ParseScan(const Line& line, const Limits& limits, DecodedBytes* decoded, 
   }
   if (!line.has_value) return Status::Ok();
   const size_t space = line.value.find(' ');
-  const bool in_range = ParseNumber(line.value.substr(0, space), &request->count) &&
-                        request->count >= 1 && request->count <= kMaxScanCount;
-  if (!in_range)
-    return Status::Invalid("bad count: it must be 1 to " + std::to_string(kMaxScanCount));
-  request->count = std::min(request->count, kMaxScanBytes / limits.max_key_size);
+  if (!ParseNumber(line.value.substr(0, space), &request->count) || request->count < 1) {
+    return Status::Invalid("bad count: it must be a number, 1 or more");
+  }
+  request->count = std::min({request->count, kMaxScanCount, kMaxScanBytes / limits.max_key_size});
   if (space == line.value.npos) return Status::Ok();
   const std::string_view prefix = line.value.substr(space + 1);
   if (prefix.find(' ') != prefix.npos) return WrongUsage(*line.command);
