@@ -49,7 +49,7 @@ class Listener {
   // Never waits: readable once a client is there.
   int fd() const { return fd_.get(); }
 
-  // listen(2). kRunning: somebody else listens there.
+  // listen(2). kRunning: somebody else listens there, or has replaced the Unix socket.
   Status Listen();
 
   // The next client, a blocking socket; invalid where there is none, or none can be had: errno.

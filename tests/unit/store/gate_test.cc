@@ -218,6 +218,7 @@ TEST(Gate, ADrainThatGaveUpLeavesNobodyOut) {
   constexpr std::chrono::milliseconds kPatience{1};
   auto first = std::make_unique<Gate::Pass>(&gate);
   CHECK_FALSE(gate.DrainWithin(kPatience));
+  CHECK_FALSE(gate.DrainWithin(kPatience));
   auto second = std::make_unique<Gate::Pass>(&gate);  // on the other side
   CHECK_FALSE(gate.DrainWithin(kPatience));
   second.reset();
