@@ -198,7 +198,7 @@ class Salvager {
       if (range_.highest != SequenceRange().highest) lost.last_sequence = range_.highest;
       salvage_.unused_sequence += (lost.end - lost.begin) / (kRecordHeaderSize + 1) + 1;
     }
-    salvage_.unused_sequence = std::min(salvage_.unused_sequence, kMaxSequence);
+    salvage_.unused_sequence = std::min(salvage_.unused_sequence, kMaxSequence + 1);
   }
 
   // Those at the end, of which the last sequence is not known.

@@ -190,6 +190,9 @@ Status Commit::WritePart(Batches* batches, const Status* refusal, uint64_t* sync
   bool marks = false;
   Status encoded = EncodePart(batches, refusal, synced_offset, &marks);
   if (!encoded.ok() || round_.empty()) return encoded;
+  if (round_.next_sequence() > kMaxSequence + 1) {
+    return {Code::kSystem, directory_->path() + ": sequence numbers are used up"};
+  }
   const uint64_t start = active_->size();
   if (Status status = Append(); !status.ok()) {
     return status.code() == Code::kReadOnly ? BecomeReadOnly(status) : status;

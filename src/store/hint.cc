@@ -31,6 +31,7 @@ constexpr std::string_view kLogSuffix = ".log";
 constexpr size_t kDirectory = 96;
 constexpr size_t kDirectoryEntrySize = 16;
 constexpr size_t kHeaderCrc = kDirectory + kHintShards * kDirectoryEntrySize;
+constexpr uint64_t kMaxBlockSize = uint64_t{1} << 48;  // the sum of all can be computed
 constexpr size_t kSegmentHeaderCrc = 60;
 constexpr uint16_t kTombstoneFlag = 1;
 constexpr uint16_t kAttributesFlag = 2;
@@ -156,6 +157,7 @@ Result<HintHeader> DecodeHintHeader(std::string_view bytes) {
     block.size_bytes = load_little_u64(block_p);
     block.entries = load_little_u32(block_p + 8);
     block.crc = load_little_u32(block_p + 12);
+    if (block.size_bytes > kMaxBlockSize) return Damaged("tells of a block larger than any file");
     block_p += kDirectoryEntrySize;
   }
   return header;

@@ -28,7 +28,9 @@ inline constexpr size_t kSyncMarkSize = kRecordHeaderSize + 8;
 inline constexpr uint32_t kTombstone = 0xFFFFFFFF;
 inline constexpr size_t kMaxKeySize = 65535;
 inline constexpr size_t kMaxValueSize = size_t{1} << 30;
-inline constexpr uint64_t kMaxSequence = uint64_t{1} << 62;  // no store gets there, or near 2^64
+
+// Of a record: writes behind it are refused. No store gets there, or near 2^64.
+inline constexpr uint64_t kMaxSequence = uint64_t{1} << 62;
 
 enum RecordFlags : uint16_t {
   kGroupGoesOn = 1,    // the next record belongs to the same atomic group

@@ -68,7 +68,7 @@ Result<SegmentHeader> DecodeSegmentHeader(std::string_view bytes) {
   std::memcpy(header.store_id.data(), p + 24, header.store_id.size());
   header.first_sequence = load_little_u64(p + 40);
   header.created_ms = load_little_u64(p + 48);
-  if (header.first_sequence > kMaxSequence) {
+  if (header.first_sequence > kMaxSequence + 1) {
     return Damaged("sequence number that no store reaches");
   }
   return header;

@@ -18,9 +18,11 @@ using keystone::SegmentSet;
 using keystone::Status;
 using testing::CheckOk;
 using testing::CheckSays;
+using testing::CheckValue;
 using testing::EncodeSet;
 using testing::EncodeTombstone;
 using testing::SegmentBytes;
+using testing::Set;
 using testing::SomeId;
 
 namespace {
@@ -53,10 +55,31 @@ TEST(Forged, ASequenceThatNoStoreReachesIsDamage) {
 }
 
 TEST(Forged, ASegmentThatBeginsWithSuchASequenceIsRefused) {
-  CheckOk(DecodeSegmentHeader(SegmentBytes(1, {}, kMaxSequence)).status());
-  const Status refused = DecodeSegmentHeader(SegmentBytes(1, {}, kMaxSequence + 1)).status();
+  CheckOk(DecodeSegmentHeader(SegmentBytes(1, {}, kMaxSequence + 1)).status());
+  const Status refused = DecodeSegmentHeader(SegmentBytes(1, {}, kMaxSequence + 2)).status();
   CHECK_EQUAL(Code::kCorrupt, refused.code());
   CheckSays("sequence number that no store reaches", refused);
+}
+
+// A write that would be damage at the next start is not acknowledged. A sync mark takes one, too.
+TEST(Forged, ASegmentThatEndsWithTheLastSequenceIsWrittenNoMore) {
+  scratch.Write("000000000001.log",
+                SegmentBytes(1, EncodeSet(kMaxSequence - 2, "a", "1"), kMaxSequence - 2));
+  scratch.Write("MANIFEST", keystone::EncodeManifest({SomeId(), 1, {1}}));
+  auto store = testing::OpenStore(scratch.path());
+  CheckOk(Set(*store, "b", "2"));
+  for (const char* key : {"b", "c"}) {
+    const Status refused = Set(*store, key, "3");
+    CHECK_EQUAL(Code::kSystem, refused.code());
+    CheckSays(scratch.path() + ": sequence numbers are used up", refused);
+  }
+  CheckOk(store->Compact(keystone::CompactionMode::kStopTheWorld));
+  store.reset();
+  store = testing::OpenStore(scratch.path());
+  LONGS_EQUAL(0, store->Stats().recovered_truncated_bytes);
+  CheckValue(*store, "a", "1");
+  CheckValue(*store, "b", "2");
+  LONGS_EQUAL(2, store->Count());
 }
 
 TEST(Forged, AHintThatEndsWithSuchASequenceIsNotUsed) {

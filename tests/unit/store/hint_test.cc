@@ -135,6 +135,19 @@ TEST(HintFormat, AFutureVersionIsNamed) {
   CheckSays("version 3", keystone::DecodeHintHeader(bytes).status());
 }
 
+// All of them together would have the size of any file.
+TEST(HintFormat, ABlockThatNoFileHoldsIsDamage) {
+  HintHeader header = SomeHeader();
+  header.blocks[0].size_bytes = uint64_t{1} << 48;
+  CheckOk(keystone::DecodeHintHeader(keystone::EncodeHintHeader(header)).status());
+  for (const uint64_t size : {(uint64_t{1} << 48) + 1, uint64_t{1} << 63, UINT64_MAX - 60}) {
+    header.blocks[0].size_bytes = size;
+    const Status damaged = keystone::DecodeHintHeader(keystone::EncodeHintHeader(header)).status();
+    CHECK_EQUAL(Code::kCorrupt, damaged.code());
+    CheckSays("tells of a block larger than any file", damaged);
+  }
+}
+
 TEST(HintFormat, AHeaderThatEndsTooEarlyIsNone) {
   const std::string bytes = keystone::EncodeHintHeader(SomeHeader());
   for (const size_t size : {size_t{0}, size_t{8}, size_t{95}, bytes.size() - 1}) {
@@ -469,6 +482,18 @@ TEST(Hint, OneOfAnotherLengthIsNotUsed) {
   CheckNotUsed(kFirstHint, good.substr(0, good.size() - 1));
   CheckNotUsed(kFirstHint, good + '\0');
   CheckNotUsed(kFirstHint, std::string(good.size(), '\0'));
+}
+
+// The sizes of two blocks add up to that of the file.
+TEST(Hint, OneWhoseSizesOverflowIsNotUsed) {
+  MakeTwo();
+  const std::string good = scratch.Read(kFirstHint);
+  for (const int bits : {47, 48, 62, 63}) {
+    HintHeader header = keystone::DecodeHintHeader(good).value();
+    header.blocks[0].size_bytes += uint64_t{1} << bits;
+    header.blocks[1].size_bytes -= uint64_t{1} << bits;
+    CheckNotUsed(kFirstHint, keystone::EncodeHintHeader(header) + good.substr(kHintHeaderSize));
+  }
 }
 
 TEST(Hint, OneOfSomethingElseIsNotUsed) {
