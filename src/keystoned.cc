@@ -84,6 +84,7 @@ ServerOptions ServerOptionsOf(const Options& options, const Identity& identity) 
   ServerOptions server;
   server.listen = options.listen;
   server.listen_memcached = options.listen_memcached;
+  server.listen_metrics = options.listen_metrics;
   server.unix_access = {options.unix_mode, identity.uid, identity.gid};
   server.max_connections = options.max_connections;
   server.io_threads = options.io_threads;

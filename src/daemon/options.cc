@@ -144,6 +144,9 @@ constexpr Row kRows[] = {
     {"listen-memcached", "ADDRESS", nullptr,
      "the same for clients that speak memcached's text protocol (default none)",
      [](Text text, Options* o) { return AddListen(text, &o->listen_memcached); }},
+    {"listen-metrics", "ADDRESS", nullptr,
+     "the same for monitors: HTTP, /metrics in Prometheus's text format, /healthz (default none)",
+     [](Text text, Options* o) { return AddListen(text, &o->listen_metrics); }},
     {"unix-mode", "MODE", "0660", "permissions of Unix sockets, octal",
      [](Text text, Options* o) { return SetNumber(text, 8, 0, 0777, &o->unix_mode); }},
     {"data-dir", "DIR", LOCALSTATEDIR "/lib/keystonelight", "where the log is",
@@ -307,7 +310,8 @@ Status ApplyValue(const std::string& name, const std::string& value, Options* op
 // What an option that may be repeated adds to; nullptr for the others.
 std::vector<Address>* ListOf(const std::string& name, Options* options) {
   if (name == "listen") return &options->listen;
-  return name == "listen-memcached" ? &options->listen_memcached : nullptr;
+  if (name == "listen-memcached") return &options->listen_memcached;
+  return name == "listen-metrics" ? &options->listen_metrics : nullptr;
 }
 
 // True for a switch, which is applied.

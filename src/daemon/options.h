@@ -29,6 +29,7 @@ struct Options {
   std::string config;           // empty: no file was read
   std::vector<Address> listen;  // empty: port 7878 of the loopback addresses
   std::vector<Address> listen_memcached;
+  std::vector<Address> listen_metrics;
   mode_t unix_mode = 0;
   std::string data_dir;
   std::string pid_file;  // empty: none

@@ -2,6 +2,7 @@
 #ifndef KEYSTONE_NET_EVENT_H_
 #define KEYSTONE_NET_EVENT_H_
 
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 
 #include <memory>
@@ -14,8 +15,12 @@ struct EventBaseDeleter {
 struct EventDeleter {
   void operator()(event* event) const { ::event_free(event); }
 };
+struct BufferEventDeleter {
+  void operator()(bufferevent* stream) const { ::bufferevent_free(stream); }
+};
 using EventBase = std::unique_ptr<event_base, EventBaseDeleter>;
-using EventHandle = std::unique_ptr<event, EventDeleter>;  // must go before its base
+using EventHandle = std::unique_ptr<event, EventDeleter>;              // must go before its base
+using BufferEvent = std::unique_ptr<bufferevent, BufferEventDeleter>;  // this, too
 
 }  // namespace keystone
 

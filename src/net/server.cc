@@ -25,13 +25,17 @@ constexpr rlim_t kLoopDescriptors = 2;    // what an event loop waits with
 constexpr timeval kAcceptPause{.tv_sec = 0, .tv_usec = 100'000};
 constexpr milliseconds kCutGrace{1000};  // from cutting all connections to giving up on them
 
+rlim_t DescriptorsFor(const ServerOptions& options) {
+  return options.max_connections + kLoopDescriptors * options.io_threads +
+         (options.listen_metrics.empty() ? 0 : MetricsServer::kMostClients) + kOtherDescriptors;
+}
+
 // Takes all that the hard limit gives, and more of it where that is not enough.
-Status RaiseDescriptorLimit(size_t max_connections, size_t io_threads) {
+Status RaiseDescriptorLimit(rlim_t needed) {
   rlimit limit;
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
     return Status::FromErrno("read", "the descriptor limit", errno).As(Code::kSystem);
   }
-  const rlim_t needed = max_connections + kLoopDescriptors * io_threads + kOtherDescriptors;
   const rlimit wanted{.rlim_cur = std::max(limit.rlim_max, needed),
                       .rlim_max = std::max(limit.rlim_max, needed)};
   if (::setrlimit(RLIMIT_NOFILE, &wanted) == 0) return Status::Ok();
@@ -58,7 +62,8 @@ Server::Server(const ServerOptions& options, const Log& log)
       registry_(options.max_connections, [this] { OnEmpty(); }),
       acceptor_(&registry_, &log, [this] { OnPause(); }),
       threads_(context_, &acceptor_),
-      loops_(context_, &acceptor_) {
+      loops_(context_, &acceptor_),
+      metrics_({[this] { return StatsLines(); }, [this] { return Illness(); }}, &log) {
   context_.log = &log;
   context_.limits = options.limits;
   context_.idle_timeout = options.idle_timeout;
@@ -82,7 +87,7 @@ Server::Server(const ServerOptions& options, const Log& log)
 Server::~Server() { acceptor_.Stop(); }
 
 Result<std::unique_ptr<Server>> Server::Bind(const ServerOptions& options, const Log& log) {
-  const Status raised = RaiseDescriptorLimit(options.max_connections, options.io_threads);
+  const Status raised = RaiseDescriptorLimit(DescriptorsFor(options));
   if (!raised.ok()) return raised;
   std::unique_ptr<Server> server(new Server(options, log));
   const Status bound = server->BindAll();
@@ -98,7 +103,7 @@ Status Server::BindAll() {
   for (const Address& address : options_.listen_memcached) {
     if (status.ok()) status = BindOne(address, Protocol::kMemcached);
   }
-  return status;
+  return status.ok() ? BindMetrics() : status;
 }
 
 Status Server::BindDefault() {
@@ -117,7 +122,20 @@ Status Server::BindOne(const Address& address, Protocol protocol) {
   return Status::Ok();
 }
 
-std::vector<std::string> Server::Addresses() const { return acceptor_.Addresses(); }
+Status Server::BindMetrics() {
+  for (const Address& address : options_.listen_metrics) {
+    Result<Listener::List> bound = Listener::Bind(address, options_.unix_access);
+    if (!bound.ok()) return bound.status();
+    for (auto& listener : bound.value()) metrics_.Add(std::move(listener));
+  }
+  return Status::Ok();
+}
+
+std::vector<std::string> Server::Addresses() const {
+  std::vector<std::string> names = acceptor_.Addresses();
+  for (std::string& name : metrics_.Addresses()) names.push_back(std::move(name));
+  return names;
+}
 
 Status Server::Start(Store* store, int signal_fd, ServerEvents events) {
   store_ = store;
@@ -131,6 +149,7 @@ Status Server::Start(Store* store, int signal_fd, ServerEvents events) {
   maintenance_ = std::make_unique<Maintenance>(store, threshold, [this] { Wake(); });
   if (Status started = maintenance_->Start(); !started.ok()) return started;
   if (Status started = acceptor_.Listen(); !started.ok()) return started;
+  if (Status started = metrics_.Listen(base_.get()); !started.ok()) return started;
   return options_.io_threads > 0 ? loops_.Start(options_.io_threads) : threads_.Start();
 }
 
@@ -321,6 +340,13 @@ std::vector<std::string> Server::StatsLines() const {
                       .connections_limit = options_.max_connections,
                       .threads = options_.io_threads > 0 ? options_.io_threads : totals.current},
                      counters, store_->Stats());
+}
+
+// Why a monitor should not send clients here; empty where it may.
+std::string Server::Illness() const {
+  if (phase_ != Phase::kServing) return "stopping";
+  return store_->Stats().read_only ? "read-only: what is on disk is not certain, the log says why"
+                                   : "";
 }
 
 void Server::OnHttpRequest(const std::string& peer, std::string_view first_line) {

@@ -31,6 +31,7 @@
 #include "net/event_loops.h"
 #include "net/listener.h"
 #include "net/maintenance.h"
+#include "net/metrics_server.h"
 #include "net/once_a_minute.h"
 #include "net/registry.h"
 #include "net/session.h"
@@ -41,6 +42,7 @@ namespace keystone {
 struct ServerOptions {
   std::vector<Address> listen;            // empty: 127.0.0.1:7878, and [::1]:7878 where IPv6 exists
   std::vector<Address> listen_memcached;  // for clients of its text protocol
+  std::vector<Address> listen_metrics;    // for monitors: HTTP
   UnixAccess unix_access;                 // of Unix sockets
   size_t max_connections = 1024;
   Limits limits;
@@ -73,7 +75,7 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   // As bound: "127.0.0.1:43211", "[::1]:43211", "unix:/path"; those for memcached's clients behind
-  // the others, with "memcached " in front.
+  // the others, with "memcached " in front, and at last monitors', with "metrics ".
   std::vector<std::string> Addresses() const;
 
   // Listens and starts the threads; clients have to wait for Run. `signal_fd` is non-blocking and
@@ -96,6 +98,7 @@ class Server {
   Status BindAll();
   Status BindDefault();
   Status BindOne(const Address& address, Protocol protocol);
+  Status BindMetrics();
   Status StartEvents();
 
   // Callbacks of the loop.
@@ -119,6 +122,7 @@ class Server {
   void OnPause();
   void ClearLater(std::chrono::milliseconds delay);
   std::vector<std::string> StatsLines() const;
+  std::string Illness() const;
   void OnHttpRequest(const std::string& peer, std::string_view first_line);
 
   // Constant after Start.
@@ -142,6 +146,7 @@ class Server {
   EventHandle timer_;         // the drain's
   EventHandle clear_timer_;   // that of flush_all with a delay
   EventHandle resume_timer_;  // accepting goes on
+  MetricsServer metrics_;
 
   Phase phase_ = Phase::kServing;
   bool reloading_ = false;  // on_reloading was called, on_reloaded not yet

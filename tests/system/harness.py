@@ -196,8 +196,8 @@ class Daemon:
             return False
 
     def read_addresses(self):
-        """What it listens at: from the port file, one address a line, those where it speaks
-        memcached's protocol at the end; then Unix sockets.
+        """What it listens at: from the port file, one address a line, those for clients of
+        memcached and for monitors at the end; then Unix sockets.
 
         Where it could not write that file, its log says it."""
         found = [line.split()[-1] for line in self._port_file_lines()]
@@ -208,8 +208,12 @@ class Daemon:
 
     def memcached_address(self):
         """The first one where it speaks memcached's protocol."""
-        mark = "memcached "
-        return [line[len(mark):] for line in self._port_file_lines() if line.startswith(mark)][0]
+        return self.addresses_for("memcached")[0]
+
+    def addresses_for(self, whom):
+        """Those that the port file marks so: "memcached" or "metrics"."""
+        mark = whom + " "
+        return [line[len(mark):] for line in self._port_file_lines() if line.startswith(mark)]
 
     def _port_file_lines(self):
         port_file = os.path.join(self.data, "keystoned.port")

@@ -65,6 +65,7 @@ TEST(Options, Defaults) {
   CHECK_FALSE(o.foreground);
   CHECK_TRUE(o.listen.empty());
   CHECK_TRUE(o.listen_memcached.empty());
+  CHECK_TRUE(o.listen_metrics.empty());
   LONGS_EQUAL(0660, o.unix_mode);
   STRCMP_EQUAL(LOCALSTATEDIR "/lib/keystonelight", o.data_dir.c_str());
   STRCMP_EQUAL(RUNSTATEDIR "/keystonelight/keystoned.pid", o.pid_file.c_str());
@@ -90,6 +91,7 @@ TEST(Options, EveryOptionOnTheCommandLine) {
   const auto parsed = Line({"--foreground",
                             "--listen=127.0.0.1:0",
                             "--listen-memcached=[::1]:0",
+                            "--listen-metrics=unix:/m",
                             "--unix-mode",
                             "600",
                             "--data-dir=/d",
@@ -117,6 +119,8 @@ TEST(Options, EveryOptionOnTheCommandLine) {
   STRCMP_EQUAL("127.0.0.1:0", ToString(o.listen[0]).c_str());
   LONGS_EQUAL(1, o.listen_memcached.size());
   STRCMP_EQUAL("[::1]:0", ToString(o.listen_memcached[0]).c_str());
+  LONGS_EQUAL(1, o.listen_metrics.size());
+  STRCMP_EQUAL("unix:/m", ToString(o.listen_metrics[0]).c_str());
   LONGS_EQUAL(0600, o.unix_mode);
   STRCMP_EQUAL("/d", o.data_dir.c_str());
   STRCMP_EQUAL("/p", o.pid_file.c_str());
@@ -209,10 +213,11 @@ TEST(Options, ASocketPathMustFitOnceItIsAbsolute) {
 
 TEST(Options, UnknownNamesAreErrorsThatNameThem) {
   CheckUsage({"--no-such"}, "--no-such");
-  CheckUsage({"--listen-metrics", "h:1"}, "listen-metrics");
+  CheckUsage({"--listen-resp", "h:1"}, "listen-resp");
+  CheckUsage({"--listen-metrics=nowhere"}, "listen-metrics");
   CheckFile("fsync = no\nno-such = 1\n", 2, "unrecognised option 'no-such'");
   CheckFile("%original_token% = 1\n", 1, "unrecognised option '%original_token%'");
-  CheckFile("listen-metrics = h:1\n", 1, "unrecognised option 'listen-metrics'");
+  CheckFile("listen-resp = h:1\n", 1, "unrecognised option 'listen-resp'");
 }
 
 TEST(Options, NoAbbreviationsAndNoShortNames) {

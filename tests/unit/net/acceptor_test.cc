@@ -1,10 +1,8 @@
 #include "net/acceptor.h"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -16,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "net/no_descriptors.h"
 #include "net/sockets.h"
 #include "wait.h"
 
@@ -33,29 +32,6 @@ namespace {
 
 constexpr milliseconds kLong{60'000};
 constexpr milliseconds kNow{0};
-
-// While it lives this process gets no descriptor above those that are open.
-class NoDescriptors {
- public:
-  NoDescriptors() {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    // The kernel hands out the lowest that is free: there may be gaps below the highest.
-    for (;;) {
-      Fd fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-      const rlimit none{.rlim_cur = static_cast<rlim_t>(fd.get()), .rlim_max = before_.rlim_max};
-      fd.reset();
-      ::setrlimit(RLIMIT_NOFILE, &none);
-      if (!Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)).valid()) return;
-      ::setrlimit(RLIMIT_NOFILE, &before_);
-    }
-  }
-  NoDescriptors(const NoDescriptors&) = delete;
-  NoDescriptors& operator=(const NoDescriptors&) = delete;
-  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-  rlimit before_{};
-};
 
 // The other system has acknowledged that this side will say no more.
 bool ItsEndHasArrived(int fd) {
@@ -177,7 +153,7 @@ TEST(Acceptor, WithoutDescriptorsOneClientIsToldSoAndTheRestWaitsUntilItIsResume
   const Fd refused = Connect();
   const Fd waiting = Connect();
   {
-    const NoDescriptors none;
+    const testing::NoDescriptors none;
     CHECK_FALSE(acceptor->Accept(kLong).valid());
     LONGS_EQUAL(1, pauses);
     CHECK_FALSE(acceptor->Accept(kNow).valid());  // it doesn't try again by itself
@@ -193,7 +169,7 @@ TEST(Acceptor, WithoutDescriptorsOneClientIsToldSoAndTheRestWaitsUntilItIsResume
 TEST(Acceptor, OneSocketsPauseIsNotTheOthers) {
   const Fd line = Connect(0);
   {
-    const NoDescriptors none;
+    const testing::NoDescriptors none;
     CHECK_FALSE(acceptor->Accept(kLong).valid());
   }
   const Fd memcached = Connect(1);
