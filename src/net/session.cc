@@ -82,9 +82,12 @@ void Session::Parse(std::string_view input, Parsed* parsed) {
 }
 
 void Session::ParseLineAt(std::string_view input, Parsed* parsed) {
-  parsed->size = TelnetPrefixSize(input);
-  input.remove_prefix(parsed->size);
-  if (input.empty() || input.starts_with(kTelnetIac)) return;
+  if (input.starts_with(kTelnetIac)) {
+    // On its own, so that the first byte behind it decides the protocol, however it is received.
+    parsed->size = TelnetPrefixSize(input);
+    if (parsed->size > 0) parsed->state = Parsed::State::kNothing;
+    return;
+  }
   const size_t end = input.find('\n', searched_);
   const bool finished = end != input.npos;
   searched_ = finished ? 0 : input.size();
@@ -94,7 +97,7 @@ void Session::ParseLineAt(std::string_view input, Parsed* parsed) {
     parsed->status = {Code::kInvalid, "line too long"};
   } else if (finished) {
     parsed->bytes = line;
-    parsed->size += end + 1;
+    parsed->size = end + 1;
     ParseLineText(parsed->bytes, parsed);
   }
 }

@@ -27,6 +27,11 @@ TEST_GROUP_BASE(Session, Conversation) {
   std::string Ask(std::string_view input) { return Feed({input}); }
 };
 
+TEST(Session, BehindTelnetOptionsTheFirstByteDecidesTheProtocolHoweverCut) {
+  CheckHoweverCut("+PONG\r\nOK PONG\n",
+                  "\xff\xfb\x01\xff\xf1*1\r\n$4\r\nPING\r\n\xff\xfd\x03PING\n");
+}
+
 TEST(Session, AnswersEveryCommand) {
   const std::vector<std::pair<std::string, std::string>> transcript = {
       {"GET key", "NOT_FOUND\n"},
