@@ -30,10 +30,6 @@ void SendError(int fd, Protocol protocol, const char* reason) {
   (void)::send(fd, reply.data(), static_cast<size_t>(size), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-bool IsExhausted(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
 // After so many clients that left unserved, the thread yields: a storm of them could have all the
 // processor that there is, at the cost of those that are served.
 constexpr unsigned kGonePerYield = 8;

@@ -134,6 +134,10 @@ std::string PeerName(int fd) {
   return storage.ss_family == AF_UNIX ? "a local client" : TcpName(address, size);
 }
 
+bool IsExhausted(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 Result<Listener::List> Listener::Bind(const Address& address, const UnixAccess& unix_access) {
   return address.kind == Address::Kind::kUnix ? BindUnix(address.path, unix_access)
                                               : BindAllOf(address);

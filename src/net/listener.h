@@ -4,6 +4,7 @@
 #ifndef KEYSTONE_NET_LISTENER_H_
 #define KEYSTONE_NET_LISTENER_H_
 
+#include <sys/time.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -20,6 +21,12 @@ namespace keystone {
 
 // Who is at the other end of a socket, for people: "127.0.0.1:43211", "a local client".
 std::string PeerName(int fd);
+
+// Whether accept(2) has failed for want of descriptors or memory; any other error is the client's.
+bool IsExhausted(int error);
+
+// How long not to accept then.
+inline constexpr timeval kAcceptPause{.tv_sec = 0, .tv_usec = 100'000};
 
 // Who may connect to a Unix socket.
 struct UnixAccess {

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstring>
+#include <iterator>
 #include <new>
 #include <utility>
 
@@ -15,7 +17,7 @@ namespace keystone {
 
 namespace {
 
-constexpr timeval kAcceptPause{.tv_sec = 0, .tv_usec = 100'000};
+constexpr size_t kMostIgnored = 1 << 20;  // bytes; who sends more keeps the loop busy
 
 timeval ToTimeval(std::chrono::milliseconds time) {
   return {.tv_sec = time.count() / 1000, .tv_usec = time.count() % 1000 * 1000};
@@ -28,6 +30,11 @@ MetricsServer::MetricsServer(Source source, const Log* log,
     : source_(std::move(source)), log_(log), client_timeout_(client_timeout) {}
 
 MetricsServer::~MetricsServer() = default;
+
+void MetricsServer::Stop() {
+  clients_.clear();
+  doors_.clear();
+}
 
 void MetricsServer::Add(std::unique_ptr<Listener> listener) {
   Door& door = doors_.emplace_back();
@@ -62,25 +69,37 @@ Status MetricsServer::Watch(Door* door) {
   door->resume.reset(::event_new(
       base_, -1, 0,
       [](evutil_socket_t, short, void* arg) {
-        ::event_add(static_cast<Door*>(arg)->readable.get(), nullptr);
+        auto* const self = static_cast<Door*>(arg);
+        self->server->Resume(self);
       },
       door));
   const bool watching =
       door->readable && door->resume && ::event_add(door->readable.get(), nullptr) == 0;
   return watching ? Status::Ok()
-                  : Status(Code::kSystem, "watch the metrics' socket: out of memory");
+                  : Status(Code::kSystem, "watch " + door->listener->name() + ": out of memory");
 }
 
 // Called from libevent, which is C, as all that follow: nothing may be thrown.
 void MetricsServer::OnConnect(Door* door) try {
   Fd fd = door->listener->Accept();
   if (fd.valid()) return Take(std::move(fd));
-  if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR) return;
-  // Without descriptors the socket stays readable.
-  ::event_del(door->readable.get());
-  ::event_add(door->resume.get(), &kAcceptPause);
+  if (IsExhausted(errno)) OnExhausted(door, errno);
 } catch (const std::bad_alloc&) {
   // The client was closed.
+}
+
+// The socket stays readable: not to be asked about it until there may be descriptors again.
+void MetricsServer::OnExhausted(Door* door, int error) {
+  if (::event_add(door->resume.get(), &kAcceptPause) == 0) ::event_del(door->readable.get());
+  if (!descriptors_warning_.Now()) return;
+  log_->Write(Priority::kWarning, "accept on %s: %s: monitors have to wait",
+              door->listener->name().c_str(), std::strerror(error));
+}
+
+void MetricsServer::Resume(Door* door) {
+  if (::event_add(door->readable.get(), nullptr) != 0) {
+    ::event_add(door->resume.get(), &kAcceptPause);
+  }
 }
 
 void MetricsServer::Take(Fd fd) {
@@ -128,8 +147,11 @@ void MetricsServer::OnInput(Client* client) try {
     if (bytes == nullptr) return Drop(client);
     Answer(client, {bytes, size});
   }
+  if (!client->answered) return;
   // What is not read would turn the close into a reset, and take the reply along.
-  if (client->answered) ::evbuffer_drain(input, size);
+  ::evbuffer_drain(input, size);
+  client->ignored_size_bytes += size;
+  if (client->ignored_size_bytes > kMostIgnored) Drop(client);
 } catch (const std::bad_alloc&) {
   Drop(client);
 }

@@ -21,6 +21,7 @@
 #include "net/event.h"
 #include "net/http.h"
 #include "net/listener.h"
+#include "net/once_a_minute.h"
 
 namespace keystone {
 
@@ -47,6 +48,8 @@ class MetricsServer {
   // Monitors can connect, and are served once `base` runs. kRunning: somebody else listens there.
   Status Listen(event_base* base);
 
+  void Stop();  // nobody is connected any more, and nobody can connect
+
  private:
   struct Door {
     MetricsServer* server;
@@ -60,11 +63,14 @@ class MetricsServer {
     BufferEvent stream;
     EventHandle deadline;
     bool answered = false;
-    bool has_closed = false;  // its side
+    bool has_closed = false;        // its side
+    size_t ignored_size_bytes = 0;  // behind its request
   };
 
   Status Watch(Door* door);
   void OnConnect(Door* door);
+  void OnExhausted(Door* door, int error);
+  void Resume(Door* door);
   void Take(Fd fd);
   void OnInput(Client* client);
   void OnSent(Client* client);
@@ -79,6 +85,7 @@ class MetricsServer {
   event_base* base_ = nullptr;
   std::list<Door> doors_;
   std::list<Client> clients_;  // the oldest first
+  OnceAMinute descriptors_warning_;
 };
 
 }  // namespace keystone

@@ -22,8 +22,7 @@ using std::chrono::milliseconds;
 
 constexpr rlim_t kOtherDescriptors = 64;  // segments, listeners, pipes
 constexpr rlim_t kLoopDescriptors = 2;    // what an event loop waits with
-constexpr timeval kAcceptPause{.tv_sec = 0, .tv_usec = 100'000};
-constexpr milliseconds kCutGrace{1000};  // from cutting all connections to giving up on them
+constexpr milliseconds kCutGrace{1000};   // from cutting all connections to giving up on them
 
 rlim_t DescriptorsFor(const ServerOptions& options) {
   return options.max_connections + kLoopDescriptors * options.io_threads +
@@ -185,7 +184,9 @@ Status Server::StartEvents() {
 
 Status Server::Run() {
   acceptor_.Open();
-  if (::event_base_dispatch(base_.get()) != 0) {
+  const int ended = ::event_base_dispatch(base_.get());
+  metrics_.Stop();
+  if (ended != 0) {
     return Status::FromErrno("wait for", "clients", errno).As(Code::kSystem);
   }
   return loop_failed_ ? Status(Code::kSystem, "an event loop has failed") : Status::Ok();

@@ -131,6 +131,9 @@ class Health(MetricsTest):
         self.start("--drain-timeout", "60s")
         with self.daemon.connect() as client:
             client.set("big", b"x" * (8 << 20))
+        host, port = self.address.rsplit(":", 1)
+        silent = socket.create_connection((host, int(port)))  # which holds up nothing
+        self.addCleanup(silent.close)
         deaf = self.connect(self.daemon, receive_buffer=4096)
         deaf.send_raw(b"GET big\n" * 8)
         self.assertEqual(deaf.socket.recv(6), b"VALUE ")

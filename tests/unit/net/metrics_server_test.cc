@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <memory>
 #include <new>
 #include <string>
@@ -53,6 +54,18 @@ TEST_GROUP(MetricsServer) {
   }
 
   void Turn() { ::event_base_loop(base.get(), EVLOOP_NONBLOCK); }
+
+  int WatchedSockets() {
+    int count = 0;
+    ::event_base_foreach_event(
+        base.get(),
+        [](const event_base*, const event* event, void* counted) {
+          *static_cast<int*>(counted) += (::event_get_events(event) & EV_READ) != 0;
+          return 0;
+        },
+        &count);
+    return count;
+  }
 
   // What has come, and whether it was all.
   bool Read(const Fd& fd, std::string* got) {
@@ -171,6 +184,29 @@ TEST(MetricsServer, ABodyDoesNotCostTheClientItsReply) {
   CHECK_TRUE(got.find("(reset)") == got.npos);
 }
 
+TEST(MetricsServer, WhoSendsOnAndOnIsSentAway) {
+  const Fd fd = Connect();
+  Send(fd, "POST /metrics HTTP/1.1\r\n\r\n");
+  const std::string piece(16384, 'x');
+  size_t sent = 0;
+  testing::WaitUntil([&] {
+    Turn();
+    const ssize_t size = ::send(fd.get(), piece.data(), piece.size(), MSG_NOSIGNAL);
+    if (size > 0) sent += static_cast<size_t>(size);
+    return size < 0 && errno != EAGAIN;
+  });
+  CHECK_TRUE(sent > (size_t{1} << 20));
+}
+
+TEST(MetricsServer, AfterAStopNobodyIsConnectedAndNobodyCanConnect) {
+  const Fd silent = Connect();
+  Turn();
+  const std::string address = server->Addresses()[0];
+  server->Stop();
+  STRCMP_EQUAL("", ReadAll(silent).c_str());
+  CHECK_FALSE(testing::ConnectTo(address).valid());
+}
+
 TEST(MetricsServer, AHeadThatHasNoEndIsRefused) {
   const std::string line = "GET /healthz HTTP/1.1\r\na: ";
   CheckStatus("HTTP/1.1 431 Request Header Fields Too Large",
@@ -219,10 +255,16 @@ TEST(MetricsServer, WithoutDescriptorsAClientWaitsForThem) {
   const Fd fd = Connect();
   Send(fd, "GET /healthz HTTP/1.1\r\n\r\n");
   std::string got;
+  int watched = 0;
+  LONGS_EQUAL(1, WatchedSockets());
   {
     const testing::NoDescriptors none;
-    for (int i = 0; i < 100; i++) CHECK_FALSE(Read(fd, &got));
+    Turn();
+    watched = WatchedSockets();
+    for (int i = 0; i < 100; i++) Read(fd, &got);
   }
+  LONGS_EQUAL(0, watched);  // or the loop would have been busy with it
+  STRCMP_EQUAL("", got.c_str());
   CheckStatus("HTTP/1.1 200 OK", ReadAll(fd));
 }
 
