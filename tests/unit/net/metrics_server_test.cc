@@ -53,7 +53,7 @@ TEST_GROUP(MetricsServer) {
     return fd;
   }
 
-  void Turn() { ::event_base_loop(base.get(), EVLOOP_NONBLOCK); }
+  void Turn() { ::event_base_loop(base.get(), EVLOOP_ONCE | EVLOOP_NONBLOCK); }
 
   int WatchedSockets() {
     int count = 0;
