@@ -11,6 +11,7 @@
 #include <clocale>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <string>
 
@@ -20,17 +21,24 @@ namespace keystone {
 
 namespace {
 
-constexpr const char* kCommands[] = {"ABORT",  "BEGIN",  "COMMIT", "COMPACT", "COUNT", "DELETE",
-                                     "EXISTS", "EXPIRE", "GET",    "HELP",    "KEYS",  "PERSIST",
-                                     "PING",   "QUIT",   "RANGE",  "SCAN",    "SET",   "STATS",
-                                     "SYNC",   "TTL",    "VERSION"};
+struct Command {
+  const char* name;
+  bool has_arguments;  // then a space follows
+};
+
+constexpr Command kCommands[] = {
+    {"ABORT", false},  {"BEGIN", false},  {"COMMIT", false}, {"COMPACT", false}, {"COUNT", false},
+    {"DELETE", true},  {"EXISTS", true},  {"EXPIRE", true},  {"GET", true},      {"HELP", false},
+    {"KEYS", true},    {"PERSIST", true}, {"PING", false},   {"QUIT", false},    {"RANGE", true},
+    {"SCAN", true},    {"SET", true},     {"STATS", false},  {"SYNC", false},    {"TTL", true},
+    {"VERSION", false}};
 constexpr int kHistoryLines = 1000;
 
 // Called with state 0, 1, 2 ... until it returns none. libedit frees what it returns.
 char* NextCommand(const char* typed, int state) {
-  for (const char* command : kCommands) {
-    if (::strncasecmp(command, typed, std::strlen(typed)) == 0 && state-- == 0) {
-      return ::strdup(command);
+  for (const Command& command : kCommands) {
+    if (::strncasecmp(command.name, typed, std::strlen(typed)) == 0 && state-- == 0) {
+      return ::strdup(command.name);
     }
   }
   return nullptr;
@@ -39,7 +47,15 @@ char* NextCommand(const char* typed, int state) {
 // Only the first word of a line is a command; nothing completes the others.
 char** CompleteCommand(const char* typed, int start, int) {
   rl_attempted_completion_over = 1;
-  return start == 0 ? rl_completion_matches(typed, NextCommand) : nullptr;
+  if (start != 0) return nullptr;
+  char** const matches = rl_completion_matches(typed, NextCommand);
+  const Command* const completed =
+      std::find_if(std::begin(kCommands), std::end(kCommands), [&](const Command& command) {
+        return matches != nullptr && std::strcmp(command.name, matches[0]) == 0;
+      });
+  const bool has_end = completed != std::end(kCommands) && !completed->has_arguments;
+  rl_completion_append_character = has_end ? 0 : ' ';
+  return matches;
 }
 
 // The lines typed so far, kept in a file that only its owner may read: values may be secrets.

@@ -1,7 +1,13 @@
 #!/usr/bin/env python3
-"""keystone-cli: one command, commands from a pipe, load and export."""
+"""keystone-cli: one command, commands from a pipe, the prompt, load and export."""
 
-from harness import KEYSTONE_CLI, SystemTest, main, run
+import contextlib
+import os
+import pty
+import stat
+import subprocess
+
+from harness import KEYSTONE_CLI, SystemTest, main, poll_until, run
 
 
 class CliTest(SystemTest):
@@ -97,6 +103,82 @@ class FromAPipe(CliTest):
     def test_nothing_in_nothing_out(self):
         result = self.cli(stdin="")
         self.assertEqual((result.returncode, result.stdout), (0, ""))
+
+
+class Prompt(CliTest):
+    """On a terminal."""
+
+    def setUp(self):
+        super().setUp()
+        host, port = self.daemon.addresses[0].split(":")
+        self.terminal, other_end = pty.openpty()
+        self.addCleanup(os.close, self.terminal)
+        self.process = subprocess.Popen(
+            [KEYSTONE_CLI, "-h", host, "-p", port], stdin=other_end, stdout=other_end,
+            stderr=other_end, start_new_session=True,
+            env=dict(os.environ, HOME=self.directory, TERM="dumb"))
+        os.close(other_end)
+        self.addCleanup(self.end)
+        self.shown = b""
+        self.wait_for(b"keystone> ")
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+    def wait_for(self, text):
+        """Until that is shown behind what was waited for before."""
+        while text not in self.shown:
+            self.shown += os.read(self.terminal, 4096)
+        self.shown = self.shown[self.shown.index(text) + len(text):]
+
+    def type(self, keys, *shown):
+        os.write(self.terminal, keys)
+        for text in shown:
+            self.wait_for(text)
+
+    def ends_at_the_end_of_input(self):
+        """The prompt may be shown before the terminal leaves that key to the program, which takes what
+        came of it for a part of the line: that is cleared first."""
+        if self.process.poll() is None:
+            with contextlib.suppress(OSError):  # it has just ended
+                os.write(self.terminal, b"\x15\x04")
+        return self.process.poll() is not None
+
+    def test_commands_are_answered_until_quit(self):
+        self.type(b"SET key some value\n", b"\nOK\r\n", b"keystone> ")
+        self.type(b"  GET key\n", b"\nVALUE some value\r\n", b"keystone> ")
+        self.type(b"\n", b"keystone> ")
+        self.type(b"KEYS k*\n", b"\nOK 1\r\nkey\r\n", b"keystone> ")
+        self.type(b"quit\n", b"\nOK\r\n")
+        self.assertEqual(self.process.wait(timeout=60), 0)
+
+    def test_the_first_word_is_completed(self):
+        self.type(b"SE\t", b"SET ")
+        self.type(b"key value\n", b"\nOK\r\n", b"keystone> ")
+
+    def test_a_command_without_arguments_is_completed_without_a_space(self):
+        self.type(b"vers\t", b"VERSION")
+        self.type(b"\n", b"\nOK keystonelight ", b"keystone> ")
+
+    def test_a_line_that_begins_with_an_asterisk_is_refused(self):
+        self.type(b"*1\n", b"\nERROR ", b"keystone> ")
+        self.type(b"PING\n", b"\nOK PONG\r\n", b"keystone> ")
+
+    def test_the_end_of_input_ends_it_and_what_was_typed_is_kept(self):
+        self.type(b"SET key secret\n", b"\nOK\r\n", b"keystone> ")
+        poll_until(self.ends_at_the_end_of_input, what="it ends")
+        self.assertEqual(self.process.returncode, 0)
+        history = self.path(".keystone_history")
+        self.assertEqual(stat.S_IMODE(os.stat(history).st_mode), 0o600)
+        with open(history, encoding="utf-8") as file:
+            self.assertIn("SET", file.read())
+
+    def test_a_daemon_that_goes_ends_it_with_an_error(self):
+        self.type(b"PING\n", b"\nOK PONG\r\n", b"keystone> ")
+        self.daemon.stop()
+        self.type(b"PING\n", b"closed the connection")
+        self.assertEqual(self.process.wait(timeout=60), 2)
 
 
 class LoadAndExport(CliTest):
