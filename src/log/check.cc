@@ -150,9 +150,10 @@ class Checker {
     if (segment.ok()) {
       const bool active = number == manifest_.segments.back();
       if (Status order = CheckOrder(*segment.value()); !order.ok()) return order;
-      Status status = Print(SegmentName(number) + ": " + Verdict(*segment.value(), active));
+      const HintReport hint = CheckHintOf(directory_, segment.value(), manifest_.seed);
+      Status status = Print(SegmentName(number) + ": " + Verdict(*segment.value(), active, hint));
       if (status.ok()) status = segment.value()->CheckReadable();
-      return status.ok() ? CheckHintOf(segment.value()) : status;
+      return status.ok() ? PrintProblem(number, hint) : status;
     }
     if (segment.status().code() != Code::kCorrupt) return segment.status();
     ++problems_;
@@ -168,7 +169,7 @@ class Checker {
   }
 
   // A line; further ones where there is more than one thing to say.
-  std::string Verdict(const Segment& segment, bool active) {
+  std::string Verdict(const Segment& segment, bool active, const HintReport& hint) {
     const SegmentReport report =
         WalkSegment(segment, active, [](std::span<const PlacedRecord>) { return true; });
     last_sequence_ = std::max(last_sequence_, report.last_sequence);
@@ -181,14 +182,18 @@ class Checker {
       text += (text.empty() ? "" : "\n" + segment.name() + ": ") + DescribeTail(report);
     }
     return std::to_string(report.records) + " records, " + std::to_string(segment.size()) +
-           " bytes: " + (text.empty() ? "whole" : text);
+           " bytes: " + (text.empty() ? Whole(hint) : text);
   }
 
-  // What is wrong with a hint is told, but is no problem: a start does without, and makes a new
-  // one.
-  Status CheckHintOf(const std::shared_ptr<Segment>& segment) const {
-    const auto verdict = HintVerdict(directory_, segment, manifest_.seed);
-    return verdict ? Print(HintName(segment->number()) + ": " + *verdict) : Status::Ok();
+  static std::string Whole(const HintReport& hint) {
+    return hint.keys.empty() ? "whole" : "whole, and its hint of " + hint.keys;
+  }
+
+  // That is told, but is no problem of the log's: a start does without, and makes a new one.
+  static Status PrintProblem(uint64_t number, const HintReport& hint) {
+    if (hint.problem.empty()) return Status::Ok();
+    return Print(HintName(number) + ": not good: " + hint.problem +
+                 "; no data is lost, the next start makes it anew");
   }
 
   // Files that a start would remove; a segment among them must be this store's own.

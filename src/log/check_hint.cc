@@ -1,6 +1,7 @@
 #include "log/check_hint.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "store/hint.h"
@@ -9,8 +10,6 @@
 namespace keystone {
 
 namespace {
-
-constexpr char kHarmless[] = "; no data is lost, the next start makes it anew";
 
 bool IsOlder(const HintedKey& a, const HintedKey& b) { return a.entry < b.entry; }
 
@@ -40,28 +39,28 @@ Status Compare(const HintFile& file, HintTable* table) {
 
 }  // namespace
 
-std::optional<std::string> HintVerdict(const std::string& directory,
-                                       const std::shared_ptr<Segment>& segment, uint64_t seed) {
+HintReport CheckHintOf(const std::string& directory, const std::shared_ptr<Segment>& segment,
+                       uint64_t seed) {
   const auto file = HintFile::Open(directory, *segment, seed);
-  if (file.status().code() == Code::kNotFound) return std::nullopt;
-  if (!file.ok()) return "not good: " + file.status().message() + kHarmless;
+  if (file.status().code() == Code::kNotFound) return {};
+  if (!file.ok()) return {.keys = {}, .problem = file.status().message()};
   const HintHeader& header = file.value().header();
   const SegmentSet::List segments{segment};
   HintTable table(&segments, seed);
   const ScanEnd end =
       table.Fill(0, kSegmentHeaderSize, header.covered_bytes, segment->header().first_sequence,
                  [](uint64_t, uint64_t) { return true; });
-  if (end.kind != ScanEnd::Kind::kEnd) return "can't be compared with its damaged segment";
+  if (end.kind != ScanEnd::Kind::kEnd) return {};
   Status status = Compare(file.value(), &table);
   if (status.ok() && (header.records != end.records || header.last_sequence != end.last_sequence)) {
     status = {Code::kCorrupt, "contradicts its segment"};
   }
-  if (!status.ok()) return "not good: " + status.message() + kHarmless;
-  std::string text = std::to_string(header.entries()) + " keys";
+  if (!status.ok()) return {.keys = {}, .problem = status.message()};
+  std::string keys = std::to_string(header.entries()) + " keys";
   if (header.covered_bytes < segment->size()) {
-    text += " of the first " + std::to_string(header.covered_bytes) + " bytes";
+    keys += " in the first " + std::to_string(header.covered_bytes) + " bytes";
   }
-  return text + ": whole";
+  return {.keys = std::move(keys), .problem = {}};
 }
 
 }  // namespace keystone

@@ -6,16 +6,20 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "store/segment.h"
 
 namespace keystone {
 
-// "104651 keys: whole", or what is wrong with the hint; nothing where the segment has none.
-std::optional<std::string> HintVerdict(const std::string& directory,
-                                       const std::shared_ptr<Segment>& segment, uint64_t seed);
+// Both are empty where the segment has no hint, or is damaged, so that there is nothing to compare.
+struct HintReport {
+  std::string keys;     // of one that is whole: "104651 keys", "5 keys in the first 300 bytes"
+  std::string problem;  // what is not good about it
+};
+
+HintReport CheckHintOf(const std::string& directory, const std::shared_ptr<Segment>& segment,
+                       uint64_t seed);
 
 }  // namespace keystone
 

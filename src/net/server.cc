@@ -185,10 +185,9 @@ Status Server::StartEvents() {
 Status Server::Run() {
   acceptor_.Open();
   const int ended = ::event_base_dispatch(base_.get());
+  const int error = errno;
   metrics_.Stop();
-  if (ended != 0) {
-    return Status::FromErrno("wait for", "clients", errno).As(Code::kSystem);
-  }
+  if (ended != 0) return Status::FromErrno("wait for", "clients", error).As(Code::kSystem);
   return loop_failed_ ? Status(Code::kSystem, "an event loop has failed") : Status::Ok();
 }
 

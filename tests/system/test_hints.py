@@ -263,7 +263,9 @@ class Checked(HintTest):
         code, out = self.check(daemon)
         self.assertEqual(code, 0)
         for number in self.numbers(daemon):
-            self.assertRegex(out, logformat.hint_name(number) + r": \d+ keys: whole")
+            self.assertRegex(out, logformat.segment_name(number) +
+                             r": \d+ records, \d+ bytes: whole, and its hint of \d+ keys\n")
+        self.assertEqual(len(out.splitlines()), len(self.numbers(daemon)))
 
     def test_one_of_a_part_says_so(self):
         daemon = self.stopped()
@@ -271,8 +273,8 @@ class Checked(HintTest):
         daemon.request("SET later value")
         daemon.kill9()
         active = self.numbers(daemon)[-1]
-        self.assertRegex(self.check(daemon)[1], logformat.hint_name(active) +
-                         r": \d+ keys of the first \d+ bytes: whole")
+        self.assertRegex(self.check(daemon)[1], logformat.segment_name(active) +
+                         r": .* bytes: whole, and its hint of \d+ keys in the first \d+ bytes\n")
 
     def test_a_bad_one_is_told_and_is_no_damage(self):
         daemon = self.stopped()
