@@ -11,10 +11,12 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/no_descriptors.h"
 #include "net/sockets.h"
+#include "scratch.h"
 #include "wait.h"
 
 using keystone::EventBase;
@@ -116,6 +118,19 @@ TEST_GROUP(MetricsServer) {
 
 TEST(MetricsServer, ItsAddressesSayWhatTheyAreFor) {
   CHECK_TRUE(server->Addresses()[0].starts_with("metrics 127.0.0.1:"));
+}
+
+TEST(MetricsServer, WhoseSocketWasReplacedMeanwhileDoesNotStart) {
+  const Scratch scratch;
+  const keystone::Address address{.kind = keystone::Address::Kind::kUnix,
+                                  .host = {},
+                                  .port = {},
+                                  .path = scratch.File("socket")};
+  auto bound = keystone::Listener::Bind(address, {});
+  auto later = keystone::Listener::Bind(address, {});  // takes the first for one left over
+  CHECK_TRUE(bound.ok() && later.ok());
+  server->Add(std::move(bound.value().front()));
+  CHECK_TRUE(server->Listen(base.get()).code() == keystone::Code::kRunning);
 }
 
 TEST(MetricsServer, MetricsAreThoseOfTheMoment) {
