@@ -105,6 +105,16 @@ def run(*argv, stdin=None, timeout_s=60, **options):
                           universal_newlines=not isinstance(stdin, bytes), **options)
 
 
+def with_descriptors(limit):
+    """A wrapper that lets a program have so many descriptors, and no more."""
+    wrapper = ["/bin/sh", "-c", 'ulimit -n %d; exec "$0" "$@"' % limit]
+    if os.getuid() != 0:
+        return wrapper
+    if not shutil.which("setpriv"):  # root could raise the limit again
+        raise unittest.SkipTest("no setpriv here")
+    return ["setpriv", "--bounding-set=-sys_resource"] + wrapper
+
+
 class Daemon:
     """One keystoned with a data directory of its own; may be started again and again.
 

@@ -6,13 +6,12 @@ import os
 import pwd
 import resource
 import select
-import shutil
 import signal
 import socket
 import threading
 
 from harness import (EX_OSERR, SLOW, SystemTest, has_stopped, is_sanitized, main, poll_until, run,
-                     stays_true)
+                     stays_true, with_descriptors)
 
 CROWD = 2000
 
@@ -119,22 +118,13 @@ class Crowds(SystemTest):
     def test_who_may_not_have_the_descriptors_for_all_clients_does_not_start(self):
         # 64 for the daemon itself, 2 for each loop.
         options = ("--io-threads", "8", "--max-connections", "100")
-        refused = self.new_daemon(*options, wrapper=self.descriptors(100 + 16 + 63))
+        refused = self.new_daemon(*options, wrapper=with_descriptors(100 + 16 + 63))
         self.assert_start_refused(refused, EX_OSERR, "max-connections")
-        daemon = self.new_daemon(*options, wrapper=self.descriptors(100 + 16 + 64)).start()
+        daemon = self.new_daemon(*options, wrapper=with_descriptors(100 + 16 + 64)).start()
         first = self.connect(daemon)
         poll_until(lambda: first.stats()["connections_current"] == "1", what="probes are gone")
         self.served(daemon, 99)
         self.assertEqual(self.connect(daemon).read_all(), b"ERROR too many connections\n")
-
-    def descriptors(self, limit):
-        """A wrapper that lets a program have so many, and no more."""
-        wrapper = ["/bin/sh", "-c", 'ulimit -n %d; exec "$0" "$@"' % limit]
-        if os.getuid() != 0:
-            return wrapper
-        if not shutil.which("setpriv"):  # root could raise the limit again
-            self.skipTest("no setpriv here")
-        return ["setpriv", "--bounding-set=-sys_resource"] + wrapper
 
 
 class OutOfThreads(SystemTest):

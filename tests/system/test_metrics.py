@@ -7,7 +7,8 @@ import socket
 import stat
 
 import logformat
-from harness import EX_UNAVAILABLE, SystemTest, main, poll_until
+from harness import (EX_OSERR, EX_UNAVAILABLE, IO_THREADS, SystemTest, main, poll_until,
+                     with_descriptors)
 from peers import need_module
 
 MOST_CLIENTS = 16  # of monitors at once, keystoned.conf(5)
@@ -163,6 +164,14 @@ class Addresses(MetricsTest):
         self.start()
         second = self.new_daemon("--listen-metrics", self.address)
         self.assert_start_refused(second, EX_UNAVAILABLE, self.address)
+
+    def test_monitors_have_descriptors_of_their_own(self):
+        needed = 10 + 64 + 2 * IO_THREADS + MOST_CLIENTS
+        options = ("--max-connections", "10", "--listen-metrics", "127.0.0.1:0")
+        refused = self.new_daemon(*options, wrapper=with_descriptors(needed - 1))
+        self.assert_start_refused(refused, EX_OSERR, "raise the descriptor limit")
+        daemon = self.new_daemon(*options, wrapper=with_descriptors(needed)).start()
+        self.assertEqual(daemon.request("PING"), b"OK PONG")
 
     def test_no_other_protocol_is_spoken_there(self):
         self.start()
