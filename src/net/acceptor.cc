@@ -30,6 +30,10 @@ void SendError(int fd, Protocol protocol, const char* reason) {
   (void)::send(fd, reply.data(), static_cast<size_t>(size), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+// After so many clients that left unserved, the thread yields: a storm of them could have all the
+// processor that there is, at the cost of those that are served.
+constexpr unsigned kGonePerYield = 8;
+
 // The client has closed, or reset, and said nothing.
 bool IsGone(int fd) {
   char byte;
@@ -98,8 +102,7 @@ Registry::Membership Acceptor::Accept(std::chrono::milliseconds timeout) {
     const bool gone = membership.valid() && IsGone(membership.fd());
     if (gone) membership = {};
     Arm(door);
-    // A storm of those could have all the processor that there is, at the cost of who is served.
-    if (gone) ::sched_yield();
+    if (gone && ++gone_ % kGonePerYield == 0) ::sched_yield();
     return membership;
   }
   // What is no exhaustion is the first client's: it was gone already (accept(2) lists such errors).

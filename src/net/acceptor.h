@@ -91,6 +91,7 @@ class Acceptor {
   std::mutex reserve_mutex_;
   Fd reserve_;  // given up to answer a client when there are no descriptors left
   std::atomic<bool> stopped_{false};
+  std::atomic<unsigned> gone_{0};  // clients, before they were let in
   OnceAMinute descriptors_warning_;
   OnceAMinute threads_warning_;
 };
